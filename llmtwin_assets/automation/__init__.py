@@ -1,0 +1,1 @@
+"""What makes the graph move by itself: conditions, sensors, jobs."""

@@ -1,0 +1,119 @@
+"""Sensors: who has joined or left, whose sources changed, whose twin is due for training.
+
+Each is a pure function from what was seen before to what to ask for, and a thin sensor around it.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import dagster as dg
+
+from llmtwin_assets.authors import AuthorsFile, authors_partition
+from llmtwin_assets.automation.jobs import training_job
+from llmtwin_assets.corpus.ingest import fingerprint
+from resources.artifacts import ArtifactStore
+from resources.errors import LlmTwinError
+
+RAW = ("raw_articles", "raw_posts", "raw_repositories")
+SECONDS = 60  # between two looks
+NEW_WORDS = 0.1  # share of an author's training words that must be new before training again
+
+
+@dataclass(frozen=True)
+class Membership:
+    """Partition keys to add and to retire."""
+
+    add: list[str]
+    retire: list[str]
+
+
+def membership(listed: Iterable[str], known: Iterable[str]) -> Membership:
+    """How the partition keys become the authors that the file lists."""
+    listed, known = list(listed), set(known)
+    return Membership(
+        add=[author for author in listed if author not in known],
+        retire=sorted(known - set(listed)),
+    )
+
+
+def changed(now: Mapping[str, str], before: Mapping[str, str]) -> list[str]:
+    """Authors whose sources look different from before."""
+    return [author for author, seen in now.items() if before.get(author) != seen]
+
+
+def due(train_words: int, trained_words: int | None) -> bool:
+    """Whether an author's data has grown (or shrunk) enough to train again; always without a
+    checkpoint."""
+    if trained_words is None:
+        return True
+    return abs(train_words - trained_words) >= NEW_WORDS * max(trained_words, 1)
+
+
+@dg.sensor(
+    name="authors_and_sources",
+    asset_selection=list(RAW),
+    minimum_interval_seconds=SECONDS,
+    description="Adds and retires authors by authors.yaml, and reads the sources of an author "
+    "again when their files change.",
+)
+def authors_and_sources(
+    context: dg.SensorEvaluationContext, registry: dg.ResourceParam[AuthorsFile]
+) -> dg.SensorResult | dg.SkipReason:
+    """The authors are those of the file; one run of the raw assets per author and content."""
+    try:
+        authors = registry.read().authors
+    except LlmTwinError as error:
+        return dg.SkipReason(str(error))
+    known = context.instance.get_dynamic_partitions(authors_partition.name or "author")
+    keys = membership([author.id for author in authors], known)
+    seen: dict[str, str] = {}
+    for author in authors:
+        try:
+            seen[author.id] = fingerprint(author, registry.base)
+        except LlmTwinError as error:
+            context.log.error(str(error))
+    before = json.loads(context.cursor) if context.cursor else {}
+    return dg.SensorResult(
+        run_requests=[
+            dg.RunRequest(run_key=f"{author}:{seen[author]}", partition_key=author)
+            for author in changed(seen, before)
+        ],
+        dynamic_partitions_requests=[
+            *([authors_partition.build_add_request(keys.add)] if keys.add else []),
+            *([authors_partition.build_delete_request(keys.retire)] if keys.retire else []),
+        ],
+        cursor=json.dumps(seen, sort_keys=True),
+    )
+
+
+@dg.sensor(
+    name="training_due",
+    job=training_job,
+    minimum_interval_seconds=SECONDS,
+    description="Trains an author's twin when a tenth of the words to train on are new.",
+)
+def training_due(
+    context: dg.SensorEvaluationContext, artifacts: dg.ResourceParam[ArtifactStore]
+) -> dg.SensorResult:
+    """One training run per author and data set that is due."""
+    requests = []
+    for author in context.instance.get_dynamic_partitions(authors_partition.name or "author"):
+        data = artifacts.current(author, "instruct_dataset")
+        if data is None or not data.facts["train"]:
+            continue
+        sft = artifacts.current(author, "sft_checkpoint")
+        trained_words = int(sft.facts["train_words"]) if sft else None
+        if due(int(data.facts["train_words"]), trained_words):
+            requests.append(dg.RunRequest(run_key=f"{author}:{data.digest}", partition_key=author))
+    return dg.SensorResult(run_requests=requests)
+
+
+follow_content = dg.AutomationConditionSensorDefinition(
+    "follow_content",
+    target=dg.AssetSelection.all(),
+    minimum_interval_seconds=SECONDS,
+    description="Makes features, data sets and tables when what they are made of has changed.",
+)
+
+sensors = [authors_and_sources, training_due, follow_content]

@@ -1,0 +1,1 @@
+"""Everything an author has published, as raw documents in the document store."""

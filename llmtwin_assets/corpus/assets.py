@@ -1,0 +1,71 @@
+"""The raw assets: one per kind of document, all read from the author's sources."""
+
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from llmtwin_assets.authors import AuthorsFile
+from llmtwin_assets.corpus.ingest import digest_of, list_sources, sync
+from llmtwin_assets.corpus.overview import overview
+from llmtwin_assets.steps import Facts, Step, author_asset, save_plots
+from resources.artifacts import ArtifactStore
+from resources.documents import DocumentStore
+
+author_sources = dg.AssetSpec(
+    "author_sources",
+    group_name="corpus",
+    kinds={"file"},
+    description="Where the author's writing lies, by `authors.yaml`: folders and exports.",
+)
+
+
+class RawConfig(dg.Config):
+    """What a person can say when they materialise a raw asset."""
+
+    allow_loss: bool = False  # write a listing although more than 30 % of the documents are gone
+
+
+def _raw_asset(name: str, kind: str, description: str) -> dg.AssetsDefinition:
+    @author_asset(
+        "corpus", "1", {"sqlite"}, name=name, description=description, deps=[author_sources]
+    )
+    def raw(
+        context: dg.AssetExecutionContext,
+        config: RawConfig,
+        registry: dg.ResourceParam[AuthorsFile],
+        documents: dg.ResourceParam[DocumentStore],
+        artifacts: dg.ResourceParam[ArtifactStore],
+    ) -> dg.MaterializeResult:
+        step = Step(context, artifacts)
+        listing = list_sources(registry.read().author(step.author), registry.base, kind)
+        counts = sync(documents, step.author, kind, listing, config.allow_loss)
+        context.log.info(
+            f"{counts.inserted} new, {counts.updated} edited, {counts.deleted} gone, "
+            f"{counts.unchanged} as before, {len(listing.quarantined)} unreadable"
+        )
+        content = digest_of(documents.hashes(step.author, kind).values())
+
+        def build(folder: Path) -> Facts:
+            figures, plots = overview(listing)
+            save_plots(folder, plots)
+            return {"content": content, "rows": len(listing.documents), **figures}
+
+        quarantined = sorted(listing.quarantined.items())
+        return step.publish({"content": content, "quarantined": quarantined}, build)
+
+    definition: dg.AssetsDefinition = raw
+    return definition
+
+
+raw_articles = _raw_asset(
+    "raw_articles", "article", "Articles and essays as their sources gave them, one row per work."
+)
+raw_posts = _raw_asset(
+    "raw_posts", "post", "Short posts as their sources gave them, one row per post."
+)
+raw_repositories = _raw_asset(
+    "raw_repositories", "repository", "Repositories as their sources gave them, one row per file."
+)
+
+assets: list[Any] = [author_sources, raw_articles, raw_posts, raw_repositories]

@@ -1,0 +1,181 @@
+"""A folder of text and Markdown files as a source: one file, one document.
+
+Front matter gives title, date and draft state; without it the title is the first heading or the
+file's name. Files with an editor's frame say so in the registry (``header_ends``, ``drop_lines``):
+the frame gives title and date and is not part of the text.
+"""
+
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from llmtwin_assets.authors import FolderSource
+from llmtwin_assets.corpus.reading import (
+    Listing,
+    SourceMissingError,
+    UnreadableItemError,
+    decode,
+    find_date,
+)
+from llmtwin_assets.records import RawDocument, content_id
+
+IMPORTER = "folder-1"
+FRONT_MATTER = re.compile(r"\A---[ \t]*\n(.*?)\n(?:---|\.\.\.)[ \t]*(?:\n|\Z)", re.DOTALL)
+HEADING = re.compile(r"^#{1,2} +(.+?)(?: +#+)?$", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Parsed:
+    """A file taken apart. ``text`` is the author's part, its lines as they were."""
+
+    title: str
+    published: date | None
+    text: str
+
+
+def list_folder(author: str, source: FolderSource, root: Path) -> Listing:
+    """The documents below ``root``; raises ``SourceMissingError`` when there is nothing to list."""
+    if not root.is_dir():
+        raise SourceMissingError(
+            str(root), f"{author}'s folder is not there", "Correct its path in authors.yaml"
+        )
+    listing = Listing()
+    for path in matching_files(source, root):
+        name = path.relative_to(root).as_posix()
+        listing.take(name, lambda path=path, name=name: _read(author, source, path, name))
+    if not listing.documents and not listing.quarantined:
+        raise SourceMissingError(
+            str(root),
+            f"no file in {author}'s folder matches {', '.join(source.include)}",
+            "Put .md or .txt files there, or correct 'include' in authors.yaml",
+        )
+    return listing
+
+
+def matching_files(source: FolderSource, root: Path) -> list[Path]:
+    """Files that the source includes, in a stable order. Links that leave the folder are not
+    followed, so that a shared folder cannot reach other files of the machine."""
+    found = {path for pattern in source.include for path in root.glob(pattern) if path.is_file()}
+    inside = root.resolve()
+    return sorted(path for path in found if path.resolve().is_relative_to(inside))
+
+
+def fingerprint(source: FolderSource, root: Path) -> str:
+    """Changes when a file comes, goes or is written; reads no file."""
+    return "|".join(_stamps(source, root)) if root.is_dir() else "missing"
+
+
+def _stamps(source: FolderSource, root: Path) -> Iterator[str]:
+    for path in matching_files(source, root):
+        stat = os.stat(path)
+        yield f"{path.relative_to(root)}:{stat.st_size}:{stat.st_mtime_ns}"
+
+
+def _read(author: str, source: FolderSource, path: Path, name: str) -> RawDocument | None:
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise UnreadableItemError(
+            name, f"it cannot be read ({error.strerror})", "Check the file's permissions"
+        ) from error
+    parsed = parse(decode(data, name), name, source)
+    if parsed is None:
+        return None
+    if not parsed.text.strip():
+        raise UnreadableItemError(name, "there is no text in it", "Remove it from the folder")
+    return RawDocument(
+        id=content_id(author, "folder", source.path, name),
+        author=author,
+        kind=source.kind,
+        source="folder",
+        external_id=name,
+        url=f"{source.path.rstrip('/')}/{name}",
+        title=parsed.title,
+        text=parsed.text,
+        published=parsed.published,
+        importer=IMPORTER,
+        licence=source.licence,
+    )
+
+
+def parse(text: str, name: str, source: FolderSource) -> Parsed | None:
+    """Title, date and the author's text of one file; None for a draft.
+
+    Raises ``UnreadableItemError`` when the front matter is not a mapping or the editor's header
+    does not end.
+    """
+    meta, body = _front_matter(text, name)
+    if meta.get("draft") is True or meta.get("published") is False:
+        return None
+    header, body = _cut_header(body, name, source)
+    if source.drop_lines:
+        dropped = [re.compile(pattern) for pattern in source.drop_lines]
+        body = "\n".join(
+            line
+            for line in body.split("\n")
+            if not any(pattern.fullmatch(line.strip()) for pattern in dropped)
+        )
+    title = str(meta.get("title") or "") or _header_title(header) or _heading(body) or _stem(name)
+    published = _meta_date(meta.get("date")) or find_date(header) or find_date(name)
+    return Parsed(" ".join(title.split()), published, body.strip("\n"))
+
+
+def _front_matter(text: str, name: str) -> tuple[dict[str, Any], str]:
+    match = FRONT_MATTER.match(text)
+    if not match:
+        return {}, text
+    try:
+        meta = yaml.safe_load(match[1])
+    except yaml.YAMLError as error:
+        raise UnreadableItemError(
+            name, f"its front matter is not YAML ({' '.join(str(error).split())})", "Mend it"
+        ) from error
+    if meta is not None and not isinstance(meta, dict):
+        raise UnreadableItemError(name, "its front matter is not a mapping", "Mend it")
+    return meta or {}, text[match.end() :]
+
+
+def _cut_header(body: str, name: str, source: FolderSource) -> tuple[str, str]:
+    if source.header_ends is None:
+        return "", body
+    match = re.search(source.header_ends, body, re.MULTILINE)
+    if not match:
+        raise UnreadableItemError(
+            name,
+            f"no line matches header_ends '{source.header_ends}'",
+            "Correct the pattern in authors.yaml",
+        )
+    line_end = body.find("\n", match.end())
+    return body[: match.start()], body[line_end:] if line_end >= 0 else ""
+
+
+def _header_title(header: str) -> str:
+    """The header's first paragraph, with a second one in brackets, which names a continued
+    subject."""
+    paragraphs = [" ".join(part.split()) for part in header.split("\n\n") if part.strip()]
+    if len(paragraphs) > 1 and paragraphs[1].startswith("(") and paragraphs[1].endswith(")"):
+        return f"{paragraphs[0]} {paragraphs[1]}"
+    return paragraphs[0] if paragraphs else ""
+
+
+def _heading(body: str) -> str:
+    match = HEADING.search(body)
+    return match[1] if match else ""
+
+
+def _stem(name: str) -> str:
+    return re.sub(r"[-_]+", " ", Path(name).stem).strip()
+
+
+def _meta_date(value: Any) -> date | None:
+    if isinstance(value, datetime):
+        return value.date()
+    if isinstance(value, date):
+        return value
+    return find_date(value) if isinstance(value, str) else None

@@ -1,0 +1,64 @@
+"""The passages of a document that are worth learning from: prose paragraphs, long ones cut between
+sentences. Every passage is a span of the document's text."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from llmtwin_assets.features.split import paragraphs, sentences
+
+FEWEST_WORDS, MOST_WORDS = 30, 180
+NOT_PROSE = re.compile(r"^(#{1,6} |\s{4}|\t|[|>]|```|~~~|[-*+] |\d{1,3}[.)] |\[\d+\])")
+LETTERS = 0.6  # least share of letters in prose
+
+
+@dataclass(frozen=True)
+class Span:
+    """Characters ``[start, end)`` of a text."""
+
+    start: int
+    end: int
+
+
+def passages(text: str) -> Iterator[Span]:
+    """Prose passages of 30 to 180 words, in order; the whole text when it is a short post."""
+    if len(text.split()) < FEWEST_WORDS:
+        yield from (Span(start, end) for start, end in [_trim(text)] if _is_prose(text, 3))
+        return
+    for start, end in paragraphs(text):
+        if _is_prose(text[start:end], FEWEST_WORDS):
+            yield from _cut(text, start, end)
+
+
+def _cut(text: str, start: int, end: int) -> Iterator[Span]:
+    """A paragraph in parts of about equal length, none over the most words if its sentences
+    allow."""
+    words = len(text[start:end].split())
+    parts = -(-words // MOST_WORDS)
+    wanted = words / parts
+    begin, count = start, 0
+    pieces = sentences(text, start, end)
+    for number, (first, last) in enumerate(pieces):
+        count += len(text[first:last].split())
+        after = pieces[number + 1] if number + 1 < len(pieces) else None
+        if after is None:
+            yield from _long_enough(text, begin, last)
+        elif count + len(text[after[0] : after[1]].split()) / 2 > wanted:
+            yield from _long_enough(text, begin, last)
+            begin, count = after[0], 0
+
+
+def _long_enough(text: str, start: int, end: int) -> Iterator[Span]:
+    if len(text[start:end].split()) >= FEWEST_WORDS:
+        yield Span(start, end)
+
+
+def _is_prose(text: str, fewest: int) -> bool:
+    if NOT_PROSE.match(text) or len(text.split()) < fewest:
+        return False
+    letters = sum(character.isalpha() for character in text)
+    return letters >= LETTERS * len(text)
+
+
+def _trim(text: str) -> tuple[int, int]:
+    return len(text) - len(text.lstrip()), len(text.rstrip())

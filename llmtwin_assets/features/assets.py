@@ -1,0 +1,207 @@
+"""The feature assets: cleaned documents, chunks, embeddings."""
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from llmtwin_assets.corpus.assets import raw_articles, raw_posts, raw_repositories
+from llmtwin_assets.features import chunk as chunking
+from llmtwin_assets.features import clean, index, split
+from llmtwin_assets.features import documents as documents_
+from llmtwin_assets.records import Chunk, Document, from_frame, to_frame
+from llmtwin_assets.steps import Facts, Step, author_asset, save_plots, save_table
+from resources.artifacts import ArtifactStore, Version
+from resources.documents import DocumentStore
+from resources.embedder import Embedder
+from resources.vectors import EdgeVectors
+
+
+@author_asset(
+    "features", clean.VERSION, {"polars"}, deps=[raw_articles, raw_posts, raw_repositories]
+)
+def cleaned_documents(
+    context: dg.AssetExecutionContext,
+    documents: dg.ResourceParam[DocumentStore],
+    artifacts: dg.ResourceParam[ArtifactStore],
+) -> dg.MaterializeResult:
+    """The author's own words: punctuation, case, code and line structure kept, transport artefacts
+    gone; each document trains or is held out."""
+    step = Step(context, artifacts)
+    upstream = ("raw_articles", "raw_posts", "raw_repositories")
+    content = [step.input(asset).facts["content"] for asset in upstream]
+    raw = list(documents.documents(step.author))
+    splits = documents_.decide_splits(documents, step.author, raw)
+
+    def build(folder: Path) -> Facts:
+        rows = documents_.refresh(raw, splits, read_documents(step.previous()))
+        facts = save_table(to_frame(Document, rows), folder / "documents.parquet")
+        words = {row.id: len(row.text.split()) for row in rows}
+        held = [row.id for row in rows if row.split == "held-out"]
+        if rows:
+            from llmtwin_assets.plots import histogram
+
+            save_plots(folder, {"words": histogram(list(words.values()), "words", "Documents")})
+        return facts | {
+            "kept_share": documents_.kept_share(raw, rows),
+            "words": sum(words.values()),
+            "held_out": len(held),
+            "figures": {
+                "documents": len(rows),
+                "words": sum(words.values()),
+                "held out": len(held),
+                "words held out": sum(words[id_] for id_ in held),
+            },
+        }
+
+    held_out = sorted(id_ for id_, split in splits.items() if split == "held-out")
+    return step.publish({"content": content, "held_out": held_out}, build)
+
+
+@author_asset("features", split.VERSION, {"polars"}, deps=[cleaned_documents])
+def chunks(
+    context: dg.AssetExecutionContext,
+    embedder: dg.ResourceParam[Embedder],
+    artifacts: dg.ResourceParam[ArtifactStore],
+) -> dg.MaterializeResult:
+    """Spans of the documents along their own structure, none longer than the embedder reads."""
+    step = Step(context, artifacts)
+    cleaned = step.input("cleaned_documents")
+    inputs = {"documents": cleaned.digest, "embedder": embedder.digest}
+
+    def build(folder: Path) -> Facts:
+        before = step.previous()
+        documents = read_documents(cleaned)
+        unchanged: set[str] = set()
+        if before and before.facts["embedder"] == embedder.digest:
+            earlier = artifacts.version(step.author, "cleaned_documents", before.facts["made_of"])
+            unchanged = chunking.same_documents(documents, read_documents(earlier))
+        rows = chunking.refresh(
+            step.author,
+            documents,
+            embedder.max_tokens,
+            embedder.count_tokens,
+            unchanged,
+            read_chunks(before) if unchanged else (),
+        )
+        facts = save_table(to_frame(Chunk, rows), folder / "chunks.parquet")
+        tokens = [row.tokens for row in rows]
+        if rows:
+            from llmtwin_assets.plots import histogram
+
+            save_plots(folder, {"tokens": histogram(tokens, "tokens", "Chunks")})
+        return facts | {
+            "made_of": cleaned.digest,
+            "embedder": embedder.digest,
+            "coverage": _coverage(documents, rows),
+            "longest": max(tokens, default=0),
+            "limit": embedder.max_tokens,
+            "figures": {
+                "chunks": len(rows),
+                "longest (tokens)": max(tokens, default=0),
+                "documents split anew": len(documents) - len(unchanged),
+            },
+        }
+
+    return step.publish(inputs, build)
+
+
+@author_asset("features", "index-1", {"qdrant"}, deps=[chunks])
+def embeddings(
+    context: dg.AssetExecutionContext,
+    embedder: dg.ResourceParam[Embedder],
+    vectors: dg.ResourceParam[EdgeVectors],
+    artifacts: dg.ResourceParam[ArtifactStore],
+) -> dg.MaterializeResult:
+    """A vector per chunk, and the author's index for search by meaning and by words."""
+    step = Step(context, artifacts)
+    made_of = step.input("chunks")
+    inputs = {"chunks": made_of.digest, "embedder": embedder.digest}
+
+    def build(folder: Path) -> Facts:
+        before = step.previous()
+        if before and before.facts["embedder"] != embedder.digest:
+            before = None
+        rows = read_chunks(made_of)
+        known = _read_vectors(before)
+        made = index.embed_new(rows, known, embedder, context.log.info)
+        facts = _save_vectors(made, folder / "embeddings.parquet")
+        base = before.digest if before and vectors.has(step.author, before.digest) else None
+        old = artifacts.version(step.author, "chunks", before.facts["made_of"]) if before else None
+        change = index.difference(rows, read_chunks(old) if base and old else ())
+        size = len(next(iter(made.values()), ()))
+        stored = vectors.build(
+            step.author,
+            step.digest(inputs),
+            size,
+            index.points(change.upsert, made),
+            change.delete,
+            base if old else None,
+        )
+        return facts | {
+            "made_of": made_of.digest,
+            "embedder": embedder.digest,
+            "chunks": len(rows),
+            "points": stored,
+            "figures": {
+                "points": stored,
+                "dimensions": size,
+                "texts embedded": len(made.keys() - known.keys()),
+                "points written": len(change.upsert),
+                "points deleted": len(change.delete),
+            },
+        }
+
+    return step.publish(inputs, build)
+
+
+def read_documents(version: Version | None) -> list[Document]:
+    """The rows of a version of cleaned_documents; none without one."""
+    return _read(Document, version, "documents.parquet")
+
+
+def read_chunks(version: Version | None) -> list[Chunk]:
+    """The rows of a version of chunks; none without one."""
+    return _read(Chunk, version, "chunks.parquet")
+
+
+def _read(kind: Any, version: Version | None, name: str) -> list[Any]:
+    import polars as pl
+
+    return from_frame(kind, pl.read_parquet(version.file(name))) if version else []
+
+
+def _read_vectors(version: Version | None) -> dict[str, list[float]]:
+    import polars as pl
+
+    if version is None:
+        return {}
+    frame = pl.read_parquet(version.file("embeddings.parquet"))
+    return dict(zip(frame["text_hash"], frame["vector"].to_list(), strict=True))
+
+
+def _save_vectors(vectors: index.Vectors, path: Path) -> Facts:
+    import polars as pl
+
+    frame = pl.DataFrame(
+        {"text_hash": list(vectors), "vector": list(vectors.values())},
+        schema={"text_hash": pl.String, "vector": pl.List(pl.Float32)},
+    )
+    return save_table(frame, path)
+
+
+def _coverage(documents: list[Document], rows: list[Chunk]) -> float:
+    """The smallest share of a document's visible characters that its chunks cover."""
+    spans: dict[str, list[split.Span]] = {}
+    for row in rows:
+        spans.setdefault(row.document_id, []).append(split.Span(row.start, row.end, row.tokens))
+    shares = map(partial(_covered, spans), documents)
+    return min(shares, default=1.0)
+
+
+def _covered(spans: dict[str, list[split.Span]], document: Document) -> float:
+    return split.coverage(document.text, spans.get(document.id, []))
+
+
+assets = [cleaned_documents, chunks, embeddings]

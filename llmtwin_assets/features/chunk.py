@@ -1,0 +1,70 @@
+"""Chunks from cleaned documents. One edited document costs one document's splitting."""
+
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+
+from llmtwin_assets.features.clean import search_form
+from llmtwin_assets.features.split import CountTokens, chunk_spans
+from llmtwin_assets.records import Chunk, Document, content_id
+
+
+def chunks_of(
+    author: str, document: Document, limit: int, count_tokens: CountTokens
+) -> Iterator[Chunk]:
+    """The document's chunks in order."""
+    for position, span in enumerate(chunk_spans(document.text, limit, count_tokens)):
+        text = document.text[span.start : span.end]
+        text_hash = hash_text(text)
+        yield Chunk(
+            id=content_id(author, document.id, str(position), text_hash),
+            document_id=document.id,
+            position=position,
+            start=span.start,
+            end=span.end,
+            tokens=span.tokens,
+            text=text,
+            text_hash=text_hash,
+            kind=document.kind,
+            title=document.title,
+            url=document.url,
+            split=document.split,
+        )
+
+
+def refresh(
+    author: str,
+    documents: Iterable[Document],
+    limit: int,
+    count_tokens: CountTokens,
+    unchanged: Iterable[str] = (),
+    before: Iterable[Chunk] = (),
+) -> list[Chunk]:
+    """The chunks of all documents; those of ``unchanged`` documents (ids) are taken from
+    ``before``."""
+    kept = set(unchanged)
+    old: dict[str, list[Chunk]] = {}
+    for chunk in before:
+        old.setdefault(chunk.document_id, []).append(chunk)
+    chunks: list[Chunk] = []
+    for document in documents:
+        if document.id in kept and document.id in old:
+            chunks += old[document.id]
+        else:
+            chunks += chunks_of(author, document, limit, count_tokens)
+    return chunks
+
+
+def same_documents(now: Sequence[Document], before: Sequence[Document]) -> set[str]:
+    """Ids of the documents that are exactly as they were."""
+    known = {document.id: document for document in before}
+    return {document.id for document in now if known.get(document.id) == document}
+
+
+def embedding_text(chunk: Chunk) -> str:
+    """What of a chunk is embedded and searched."""
+    return search_form(chunk.text)
+
+
+def hash_text(text: str) -> str:
+    """32 hex digits that name a text."""
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()[:32]

@@ -1,0 +1,54 @@
+"""Embeddings of chunks, reused by text, and the vector index made of them."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from llmtwin_assets.features.chunk import embedding_text
+from llmtwin_assets.records import Chunk
+from resources.embedder import Embedder
+from resources.vectors import Point
+
+Vectors = Mapping[str, Sequence[float]]  # text hash -> unit vector
+
+PAYLOAD = ("document_id", "title", "url", "text", "start", "end", "kind", "split")
+
+
+@dataclass(frozen=True)
+class Difference:
+    """What turns one index into the next: chunks to add or replace, ids to delete."""
+
+    upsert: list[Chunk]
+    delete: list[str]
+
+
+def embed_new(
+    chunks: Sequence[Chunk],
+    known: Vectors,
+    embedder: Embedder,
+    progress: Callable[[str], None],
+) -> dict[str, Sequence[float]]:
+    """A vector for every chunk's text hash; only texts without one in ``known`` are embedded."""
+    texts = {c.text_hash: embedding_text(c) for c in chunks if c.text_hash not in known}
+    vectors = {c.text_hash: known[c.text_hash] for c in chunks if c.text_hash in known}
+    if texts:
+        total = len(texts)
+        made = embedder.embed(
+            list(texts.values()), lambda done: progress(f"{done} of {total} chunks embedded")
+        )
+        vectors.update(zip(texts, made.tolist(), strict=True))
+    return vectors
+
+
+def difference(now: Iterable[Chunk], before: Iterable[Chunk]) -> Difference:
+    """How the index of ``before`` becomes that of ``now``."""
+    old = {chunk.id: chunk for chunk in before}
+    upsert = [chunk for chunk in now if old.pop(chunk.id, None) != chunk]
+    return Difference(upsert, sorted(old))
+
+
+def points(chunks: Iterable[Chunk], vectors: Vectors) -> Iterable[Point]:
+    """Chunks as the vector store takes them."""
+    for chunk in chunks:
+        payload: dict[str, Any] = {name: getattr(chunk, name) for name in PAYLOAD}
+        yield Point(chunk.id, vectors[chunk.text_hash], embedding_text(chunk), payload)

@@ -1,0 +1,37 @@
+"""The one prompt format. Training, evaluation and serving all build their prompts here.
+
+Chat messages go in, the model's own chat template turns them into text. It knows no author's data
+and no model; passages and instructions arrive as arguments.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from llmtwin_assets.records import Passage
+
+SYSTEM = "You are {name}. Write in your own voice."
+
+
+def messages(name: str, instruction: str, passages: Sequence[Passage] = ()) -> list[dict[str, str]]:
+    """The chat that asks ``name`` to follow ``instruction``, with what they published as notes."""
+    notes = "\n\n".join(f"[{p.number}] {p.title}\n{p.text}" for p in passages)
+    question = (
+        f"From what you have published:\n\n{notes}\n\n{instruction}" if notes else instruction
+    )
+    return [
+        {"role": "system", "content": SYSTEM.format(name=name)},
+        {"role": "user", "content": neutralise(question)},
+    ]
+
+
+def render(tokenizer: Any, chat: Sequence[dict[str, str]]) -> str:
+    """The text a model reads before it answers: the template of ``tokenizer`` with the chat."""
+    text: str = tokenizer.apply_chat_template(
+        list(chat), tokenize=False, add_generation_prompt=True
+    )
+    return text
+
+
+def neutralise(text: str) -> str:
+    """Break up control tokens such as ``<|im_end|>``, so that quoted text stays text."""
+    return text.replace("<|", "< |").replace("|>", "| >")

@@ -1,0 +1,138 @@
+"""What passes between rooms. Plain frozen records; tables of them are polars frames whose columns
+are the field names. Nothing here reads, writes or computes more than an id.
+"""
+
+from dataclasses import asdict, dataclass, fields
+from datetime import date
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from uuid import UUID, uuid5
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    import polars as pl
+
+Split = Literal["train", "held-out"]
+NAMESPACE = UUID("6f0c2a3e-2f0f-5c59-9b43-0c6a8a0d5c11")
+
+
+@dataclass(frozen=True, slots=True)
+class RawDocument:
+    """One work as its source gave it. ``text`` is kept as it was."""
+
+    id: str
+    author: str
+    kind: str  # article · post · repository
+    source: str  # the kind of source it came from: folder · warehouse
+    external_id: str  # its name in that source
+    url: str  # where a person finds it
+    title: str
+    text: str
+    published: date | None
+    importer: str  # importer and version, for example "folder-1"
+    licence: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One cleaned work. ``text`` is the author's own words, ``search`` their NFKC form."""
+
+    id: str
+    kind: str
+    url: str
+    title: str
+    published: date | None
+    text: str
+    search: str
+    raw_hash: str
+    split: Split
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A span ``[start, end)`` of a document's ``text``, in characters, small enough to embed."""
+
+    id: str
+    document_id: str
+    position: int
+    start: int
+    end: int
+    tokens: int
+    text: str
+    text_hash: str
+    kind: str
+    title: str
+    url: str
+    split: Split
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """A retrieved chunk with the score it was found by, and the number it is cited under."""
+
+    number: int
+    chunk_id: str
+    document_id: str
+    title: str
+    url: str
+    text: str
+    start: int
+    end: int
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class InstructSample:
+    """An instruction and the author's own answer: ``answer == document.text[start:end]``."""
+
+    id: str
+    document_id: str
+    split: Split
+    kind: str
+    instruction: str
+    answer: str
+    start: int
+    end: int
+    origin: str  # author: a verbatim span
+    written_by: str  # who wrote the instruction: rules
+
+
+@dataclass(frozen=True, slots=True)
+class PreferenceSample:
+    """The author's text (``chosen``, a verbatim span) against what their model wrote."""
+
+    id: str
+    sample_id: str
+    document_id: str
+    instruction: str
+    chosen: str
+    rejected: str
+    start: int
+    end: int
+    origin: str
+
+
+def content_id(*parts: str) -> str:
+    """A UUID that depends on ``parts`` alone: the same work gets the same id on every machine."""
+    return str(uuid5(NAMESPACE, "\x1f".join(parts)))
+
+
+Record = TypeVar("Record", RawDocument, Document, Chunk, InstructSample, PreferenceSample)
+
+_COLUMN_TYPES: dict[Any, str] = {date | None: "Date", int: "Int64", float: "Float64"}
+
+
+def to_frame(kind: type[Record], rows: "Iterable[Record]") -> "pl.DataFrame":
+    """A frame with one column per field, typed even when there are no rows."""
+    import polars as pl
+
+    columns = {
+        field.name: getattr(pl, _COLUMN_TYPES.get(field.type, "String")) for field in fields(kind)
+    }
+    return pl.DataFrame([asdict(row) for row in rows], schema=columns)
+
+
+def from_frame(kind: type[Record], frame: "pl.DataFrame") -> list[Record]:
+    """The records of a frame made by ``to_frame``."""
+    names = [field.name for field in fields(kind)]
+    return [kind(**row) for row in frame.select(names).iter_rows(named=True)]

@@ -1,0 +1,1 @@
+"""From an evaluated twin to answers with sources."""

@@ -1,0 +1,83 @@
+"""The record of what serves an author: one directory that holds the model itself, so that nothing
+that happens to other versions can change or remove it. No Dagster here."""
+
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from resources.artifacts import ArtifactStore, Version
+from resources.errors import LlmTwinError
+
+ENDPOINT = "endpoint"
+
+
+class NoTwinError(LlmTwinError):
+    """The author has no twin that serves."""
+
+
+class NothingToRollBackError(LlmTwinError):
+    """There is no previous twin to return to."""
+
+
+class NotEvaluatedError(LlmTwinError):
+    """The model at hand is not the one that was evaluated, or its report did not pass."""
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """A twin that serves: its version, its model's directory, and the report that let it."""
+
+    author: str
+    name: str
+    version: str
+    model: Path
+    twin: str
+    report: str
+
+
+def link_model(source: Path, target: Path) -> None:
+    """Give a version its own copy of a model; hard links where the file system allows."""
+
+    def place(original: str, copy: str) -> None:
+        try:
+            os.link(original, copy)
+        except OSError:
+            shutil.copy2(original, copy)
+
+    shutil.copytree(source, target, copy_function=place)
+
+
+def serving(artifacts: ArtifactStore, author: str) -> Endpoint:
+    """What serves this author now; raises ``NoTwinError``."""
+    version = artifacts.current(author, ENDPOINT)
+    if version is None:
+        raise NoTwinError(
+            author, "no twin of this author serves yet", f"Run 'make twin AUTHOR={author}'"
+        )
+    return _endpoint(version)
+
+
+def rollback(artifacts: ArtifactStore, author: str) -> Endpoint:
+    """Make the previous twin serve again; raises ``NothingToRollBackError``."""
+    serving(artifacts, author)
+    previous = artifacts.previous(author, ENDPOINT)
+    if previous is None:
+        raise NothingToRollBackError(
+            author, "no earlier twin is stored", "Materialise a new one instead"
+        )
+    artifacts.point(author, ENDPOINT, previous.digest)
+    return _endpoint(previous)
+
+
+def _endpoint(version: Version) -> Endpoint:
+    facts: Any = version.facts
+    return Endpoint(
+        author=version.author,
+        name=facts["name"],
+        version=version.digest,
+        model=version.path / "model",
+        twin=facts["twin"],
+        report=facts["report"],
+    )

@@ -1,0 +1,52 @@
+"""What a deployment chooses, read from the environment once. Names and defaults, nothing opened.
+
+Every default is embedded: files below one home directory, models from installed packages.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+PROJECT = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Where things are. ``home`` holds whatever has no URL of its own."""
+
+    home: Path
+    authors_file: Path
+    documents_url: str
+    vectors_url: str
+    artifacts_url: str
+    base_model: str
+    embedder: str
+    reference_writers: Path | None  # a folder; the packaged public-domain writers without one
+    recipe: str
+
+    @property
+    def models(self) -> Path:
+        """Directory of converted base models."""
+        return self.home / "models"
+
+
+def from_environment(environ: Mapping[str, str] = os.environ) -> Settings:
+    """The settings that the ``LLMTWIN_…`` variables name; see ``.env.example``."""
+    home = Path(environ.get("LLMTWIN_HOME") or PROJECT / ".llmtwin").expanduser().resolve()
+
+    def chosen(name: str, default: str) -> str:
+        return environ.get(f"LLMTWIN_{name}") or default
+
+    writers = environ.get("LLMTWIN_REFERENCE_WRITERS")
+    return Settings(
+        home=home,
+        authors_file=Path(chosen("AUTHORS", str(PROJECT / "authors.yaml"))).expanduser(),
+        documents_url=chosen("DOCUMENTS_URL", f"sqlite://{home}/documents.sqlite"),
+        vectors_url=chosen("VECTORS_URL", f"qdrant-edge://{home}/vectors"),
+        artifacts_url=chosen("ARTIFACTS_URL", f"file://{home}/artifacts"),
+        base_model=chosen("BASE_MODEL", "smollm2-135m"),
+        embedder=chosen("EMBEDDER", "all-minilm-l6-v2"),
+        reference_writers=Path(writers).expanduser() if writers else None,
+        recipe=chosen("RECIPE", "quick"),
+    )

@@ -1,0 +1,326 @@
+"""Load a model, measure a text with it, and write with it: shared by training, evaluation, serving.
+
+Prompts arrive as rendered text (``llmtwin_assets.prompts``); authors, data sets and files other
+than the model's own directory are not known here.
+"""
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from resources import base_model
+from resources.base_model import BaseModelDamagedError, quiet
+from resources.errors import LlmTwinError
+
+QUANTISED = "model-q8_0.gguf"
+LONGEST = 2048  # tokens of prompt and answer together, when the model's own limit is larger
+
+
+class EmptyMeasureError(LlmTwinError):
+    """There is nothing to measure: no text, or prompts and completions of different number."""
+
+
+def load(directory: Path, dtype: str = "float32") -> tuple[Any, Any]:
+    """The model and tokenizer of a directory, on the CPU, ready to evaluate.
+
+    The directory holds safetensors, or ``model-q8_0.gguf`` beside the configuration and tokenizer;
+    the quantised weights are unpacked. ``dtype`` is ``float32`` or ``bfloat16``. Code that comes
+    with a model is never run. Raises ``BaseModelMissingError`` or ``BaseModelDamagedError``.
+    """
+    base_model.check(directory)
+    quiet()
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    options: dict[str, Any] = {"dtype": getattr(torch, dtype), "trust_remote_code": False}
+    if (directory / QUANTISED).is_file():
+        options |= _unpacked(directory)
+    else:
+        options["use_safetensors"] = True
+    try:
+        model = AutoModelForCausalLM.from_pretrained(str(directory), **options)
+    except (ValueError, KeyError, RuntimeError, OSError, TypeError) as error:
+        raise BaseModelDamagedError(
+            str(directory),
+            f"transformers cannot load it ({type(error).__name__})",
+            "Build or fetch the model again; its architecture must be known to transformers",
+        ) from error
+    model.eval()
+    return model, tokenizer_of(directory)
+
+
+def tokenizer_of(directory: Path) -> Any:
+    """The tokenizer of a model directory, with a padding token."""
+    from transformers import AutoTokenizer
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(str(directory), trust_remote_code=False)
+    except Exception as error:  # the Rust tokenizer raises a bare Exception for a broken file
+        raise BaseModelDamagedError(
+            str(directory), "its tokenizer cannot be loaded", "Build or fetch the model again"
+        ) from error
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def fast_bf16() -> bool:
+    """Whether this machine multiplies bf16 numbers faster than fp32 ones."""
+    import torch
+
+    if torch.cuda.is_available():
+        return bool(torch.cuda.is_bf16_supported())
+    abilities = torch.cpu.get_capabilities()
+    return any(abilities.get(name) for name in ("avx512_bf16", "amx_bf16", "amx_tile", "bf16"))
+
+
+def fastest() -> str:
+    """The number format that generates fastest on this machine, for ``load``."""
+    return "bfloat16" if fast_bf16() else "float32"
+
+
+def encode(tokenizer: Any, text: str) -> list[int]:
+    """Token ids of rendered text, which holds its control tokens already: none are added."""
+    ids: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"]
+    return ids
+
+
+def nats_per_token(
+    model: Any,
+    tokenizer: Any,
+    prompts: Sequence[str],
+    completions: Sequence[str],
+    batch_size: int = 8,
+) -> list[tuple[float, int]]:
+    """Surprise of each completion after its prompt: (sum in nats, number of tokens).
+
+    Only the completion's own tokens count, no end token. The mean over a set of texts is
+    ``sum(nats) / sum(tokens)``. Pairs longer than the model or ``LONGEST`` allows are cut at the
+    end. Raises ``EmptyMeasureError``.
+    """
+    return [
+        (sum(nats), len(nats))
+        for nats, _ in score(model, tokenizer, prompts, completions, batch_size)
+    ]
+
+
+def score(
+    model: Any,
+    tokenizer: Any,
+    prompts: Sequence[str],
+    completions: Sequence[str],
+    batch_size: int = 8,
+) -> list[tuple[list[float], list[int]]]:
+    """Per completion and token: the nats of the token, and the token the model held likeliest."""
+    if not prompts or len(prompts) != len(completions):
+        raise EmptyMeasureError(
+            "the texts to measure",
+            f"there are {len(prompts)} prompts and {len(completions)} completions",
+            "Give one prompt per completion, and at least one",
+        )
+    limit = min(LONGEST, getattr(model.config, "max_position_embeddings", LONGEST))
+    rows = []
+    for prompt, completion in zip(prompts, completions, strict=True):
+        head = encode(tokenizer, prompt)
+        rows.append((head, encode(tokenizer, completion)[: max(0, limit - len(head))]))
+    # Similar lengths together waste the least padding; the answers go back in the order given.
+    order = sorted(range(len(rows)), key=lambda row: len(rows[row][0]) + len(rows[row][1]))
+    scores: list[tuple[list[float], list[int]]] = [([], [])] * len(rows)
+    for start in range(0, len(order), batch_size):
+        chosen = order[start : start + batch_size]
+        for row, found in zip(chosen, _score_batch(model, [rows[r] for r in chosen]), strict=True):
+            scores[row] = found
+    return scores
+
+
+def generate(
+    model: Any,
+    tokenizer: Any,
+    prompts: Sequence[str],
+    *,
+    max_new_tokens: int | Sequence[int] = 96,
+    temperature: float = 0.8,
+    top_p: float = 0.95,
+    seed: int = 0,
+    batch_size: int = 16,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[str]:
+    """One text per prompt, sampled; the same seed and batches give the same texts.
+
+    ``max_new_tokens`` is one number or one per prompt; a prompt that fills the model's context
+    is cut at its start. ``temperature`` 0 takes the likeliest token. ``progress`` gets the number
+    of texts done and of all.
+    """
+    limits = _limits(max_new_tokens, len(prompts))
+    texts: list[str] = []
+    for start in range(0, len(prompts), batch_size):
+        end = min(start + batch_size, len(prompts))
+        texts += _generate_batch(
+            model,
+            tokenizer,
+            prompts[start:end],
+            limits[start:end],
+            sampling(temperature, top_p),
+            seed + start,
+        )
+        if progress:
+            progress(end, len(prompts))
+    return texts
+
+
+def stream(
+    model: Any,
+    tokenizer: Any,
+    prompt: str,
+    *,
+    max_new_tokens: int = 256,
+    temperature: float = 0.8,
+    top_p: float = 0.95,
+    seed: int | None = None,
+) -> Iterator[str]:
+    """The text after ``prompt``, piece by piece as it is written.
+
+    Closing the iterator stops the writing at the next token. An error while writing is raised
+    here, after the pieces that came before it.
+    """
+    import torch
+    from transformers import StoppingCriteriaList, TextIteratorStreamer
+
+    pieces = TextIteratorStreamer(tokenizer, skip_prompt=True, skip_special_tokens=True)
+    abandoned = threading.Event()
+    failures: list[BaseException] = []
+    inputs = _padded([_cut(model, encode(tokenizer, prompt), max_new_tokens)], tokenizer)
+
+    def stop(ids: Any, scores: Any, **_: Any) -> Any:
+        return torch.full((ids.shape[0],), abandoned.is_set(), dtype=torch.bool)
+
+    def write() -> None:
+        try:
+            with torch.inference_mode(), _seeded(seed):
+                model.generate(
+                    **inputs,
+                    **sampling(temperature, top_p),
+                    max_new_tokens=max_new_tokens,
+                    pad_token_id=tokenizer.pad_token_id,
+                    streamer=pieces,
+                    stopping_criteria=StoppingCriteriaList([stop]),
+                )
+        except BaseException as error:
+            failures.append(error)
+            pieces.end()
+
+    thread = threading.Thread(target=write, daemon=True)
+    thread.start()
+    try:
+        yield from (piece for piece in pieces if piece)
+    finally:
+        abandoned.set()
+        thread.join()
+    if failures:
+        raise failures[0]
+
+
+def sampling(temperature: float, top_p: float) -> dict[str, Any]:
+    """The arguments of ``model.generate`` that say how the next token is drawn."""
+    if temperature <= 0:
+        return {"do_sample": False, "temperature": None, "top_p": None, "top_k": None}
+    return {"do_sample": True, "temperature": temperature, "top_p": top_p, "top_k": 0}
+
+
+def _score_batch(
+    model: Any, rows: Sequence[tuple[list[int], list[int]]]
+) -> list[tuple[list[float], list[int]]]:
+    import torch
+    from torch.nn.functional import cross_entropy
+
+    longest = max(len(head) + len(tail) for head, tail in rows)
+    ids = torch.zeros((len(rows), max(longest, 1)), dtype=torch.long)
+    wanted = torch.zeros_like(ids, dtype=torch.bool)
+    for row, (head, tail) in enumerate(rows):
+        ids[row, : len(head) + len(tail)] = torch.tensor(head + tail)
+        wanted[row, max(len(head), 1) : len(head) + len(tail)] = True
+    with torch.inference_mode():
+        # Padding stands on the right, where a causal model's earlier tokens cannot see it. The head
+        # with its 49k columns is the dearest layer, so only positions that are asked for reach it.
+        hidden = model.base_model(input_ids=ids, use_cache=False).last_hidden_state
+        logits = model.get_output_embeddings()(hidden[:, :-1][wanted[:, 1:]]).float()
+        nats = cross_entropy(logits, ids[:, 1:][wanted[:, 1:]], reduction="none")
+        likeliest = logits.argmax(-1)
+    counts = wanted.sum(1).tolist()
+    return [
+        (some.tolist(), best.tolist())
+        for some, best in zip(nats.split(counts), likeliest.split(counts), strict=True)
+    ]
+
+
+def _generate_batch(
+    model: Any,
+    tokenizer: Any,
+    prompts: Sequence[str],
+    limits: Sequence[int],
+    how: dict[str, Any],
+    seed: int,
+) -> list[str]:
+    import torch
+
+    heads = [_cut(model, encode(tokenizer, prompt), max(limits)) for prompt in prompts]
+    inputs = _padded(heads, tokenizer)
+    with torch.inference_mode(), _seeded(seed):
+        ids = model.generate(
+            **inputs, **how, max_new_tokens=max(limits), pad_token_id=tokenizer.pad_token_id
+        )
+    written = ids[:, inputs["input_ids"].shape[1] :].tolist()
+    return [
+        tokenizer.decode(row[:limit], skip_special_tokens=True)
+        for row, limit in zip(written, limits, strict=True)
+    ]
+
+
+def _padded(rows: Sequence[list[int]], tokenizer: Any) -> dict[str, Any]:
+    """Ids and mask, padded on the left so that every row's next token comes at the same place."""
+    import torch
+
+    width = max(len(row) for row in rows)
+    pads = [[tokenizer.pad_token_id] * (width - len(row)) for row in rows]
+    ids = torch.tensor([pad + row for pad, row in zip(pads, rows, strict=True)])
+    mask = torch.tensor(
+        [[0] * len(pad) + [1] * len(row) for pad, row in zip(pads, rows, strict=True)]
+    )
+    return {"input_ids": ids, "attention_mask": mask}
+
+
+def _cut(model: Any, ids: list[int], max_new_tokens: int) -> list[int]:
+    room = getattr(model.config, "max_position_embeddings", LONGEST) - max_new_tokens
+    return ids[-max(room, 1) :]
+
+
+def _limits(max_new_tokens: int | Sequence[int], count: int) -> list[int]:
+    return [max_new_tokens] * count if isinstance(max_new_tokens, int) else list(max_new_tokens)
+
+
+class _seeded:
+    """Torch's random numbers start from ``seed`` inside, and go on outside as if nothing was."""
+
+    def __init__(self, seed: int | None) -> None:
+        self._seed = seed
+
+    def __enter__(self) -> None:
+        import torch
+
+        self._state = torch.get_rng_state()
+        torch.seed() if self._seed is None else torch.manual_seed(self._seed)
+
+    def __exit__(self, *_: object) -> None:
+        import torch
+
+        torch.set_rng_state(self._state)
+
+
+def _unpacked(directory: Path) -> dict[str, Any]:
+    from transformers import GgufConfig
+
+    return {
+        "gguf_file": QUANTISED,
+        "quantization_config": GgufConfig(dequantize=True),
+    }

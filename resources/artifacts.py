@@ -1,0 +1,265 @@
+"""Versioned directories of files, per author and asset, with one pointer to the current version.
+
+A version is built in a temporary directory, sealed with a manifest (sizes and SHA-256 of every
+file, and the facts recorded about it) and renamed into place; then the pointer moves. Both steps
+are atomic, so a reader sees the old version or the new one, and a killed build leaves only a
+temporary directory that the next build of the same asset removes. What the files mean is not
+known here.
+
+Layout below the root::
+
+    <author>/<asset>/<digest>/manifest.json + files
+    <author>/<asset>/current.json            {"digest": …, "previous": …}
+    <author>/<asset>/.work-<digest>/         what an unfinished build wants to find again
+"""
+
+import errno
+import hashlib
+import json
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from resources.errors import LlmTwinError, UnknownSchemeError
+
+NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,79}")
+NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+class NoRoomError(LlmTwinError):
+    """The disk (or a quota) is full; what was stored before is untouched."""
+
+
+class DamagedArtifactError(LlmTwinError):
+    """A stored file is missing or differs from its manifest."""
+
+
+class BadNameError(LlmTwinError):
+    """An author or asset name that cannot be a directory of its own."""
+
+
+@dataclass(frozen=True)
+class Version:
+    """One immutable version of one author's asset: where its files are and what is known of it."""
+
+    author: str
+    asset: str
+    digest: str
+    path: Path
+    facts: Mapping[str, Any]
+
+    def file(self, name: str) -> Path:
+        """Path of a file of this version; raises ``DamagedArtifactError`` when it is gone."""
+        path = self.path / name
+        if not path.is_file():
+            raise DamagedArtifactError(
+                str(path), "the file is missing", f"Materialise {self.asset} of {self.author} again"
+            )
+        return path
+
+
+class ArtifactStore:
+    """Versions as directories below ``root``. Safe for many processes; one builds, any read."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def current(self, author: str, asset: str) -> Version | None:
+        """The version the pointer names, or None before the first one."""
+        pointer = self._pointer(author, asset)
+        return self.version(author, asset, pointer["digest"]) if pointer else None
+
+    def previous(self, author: str, asset: str) -> Version | None:
+        """The version that was current before, when it is still stored."""
+        pointer = self._pointer(author, asset)
+        if not pointer or not pointer["previous"]:
+            return None
+        return self.version(author, asset, pointer["previous"])
+
+    def version(self, author: str, asset: str, digest: str) -> Version | None:
+        """A stored version by digest, or None."""
+        path = self._folder(author, asset) / _safe(digest)
+        try:
+            manifest = json.loads((path / "manifest.json").read_text("utf-8"))
+        except FileNotFoundError:
+            return None
+        except json.JSONDecodeError as error:
+            raise DamagedArtifactError(
+                str(path), "its manifest cannot be read", "Delete the directory and materialise"
+            ) from error
+        return Version(author, asset, digest, path, manifest["facts"])
+
+    def publish(
+        self, author: str, asset: str, digest: str, build: Callable[[Path], Mapping[str, Any]]
+    ) -> Version:
+        """Build a version and make it current.
+
+        ``build`` fills an empty directory and returns the facts to record (JSON values). A version
+        that is stored already is not built again; the pointer moves to it. Raises ``NoRoomError``
+        when the disk is full; the version that was current then stays so.
+        """
+        version = self.version(author, asset, digest)
+        with self._room_for(author, asset):
+            if version is None:
+                version = self._build(author, asset, digest, build)
+                shutil.rmtree(self._work(author, asset, digest), ignore_errors=True)
+            self.point(author, asset, digest)
+        return version
+
+    def work(self, author: str, asset: str, digest: str) -> Path:
+        """A directory for what a killed build of this version should find when it is tried again
+        (training checkpoints). It goes when the version is published."""
+        path = self._work(author, asset, digest)
+        path.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def point(self, author: str, asset: str, digest: str) -> None:
+        """Move the pointer to a stored version; the one it leaves becomes the previous one."""
+        if self.version(author, asset, digest) is None:
+            raise DamagedArtifactError(
+                f"{asset} of {author}", f"version {digest} is not stored", "Materialise it again"
+            )
+        pointer = self._pointer(author, asset) or {"digest": None, "previous": None}
+        if pointer["digest"] == digest:
+            return
+        moved = {"digest": digest, "previous": pointer["digest"]}
+        write_atomically(
+            self._folder(author, asset) / "current.json", json.dumps(moved).encode("utf-8")
+        )
+
+    def verify(self, version: Version) -> None:
+        """Compare every file with the manifest; raises ``DamagedArtifactError`` at the first
+        that differs."""
+        manifest = json.loads((version.path / "manifest.json").read_text("utf-8"))
+        for name, expected in manifest["files"].items():
+            path = version.file(name)
+            if path.stat().st_size != expected["bytes"] or sha256(path) != expected["sha256"]:
+                raise DamagedArtifactError(
+                    str(path),
+                    "the file differs from what was stored",
+                    f"Materialise {version.asset} of {version.author} again",
+                )
+
+    def prune(self, author: str, asset: str) -> list[str]:
+        """Delete all but the current and the previous version, and what abandoned builds left;
+        returns the digests deleted."""
+        pointer = self._pointer(author, asset)
+        if not pointer:
+            return []
+        kept = {pointer["digest"], pointer["previous"]}
+        folders = [path for path in self._folder(author, asset).iterdir() if path.is_dir()]
+        stale = [p for p in folders if p.name not in kept and not p.name.startswith(".")]
+        unfinished = [p for p in folders if p.name.startswith(".work-")]
+        for path in stale + unfinished:
+            shutil.rmtree(path, ignore_errors=True)
+        return sorted(path.name for path in stale)
+
+    def authors(self, asset: str) -> list[str]:
+        """Authors that have a current version of ``asset``."""
+        return sorted(path.parent.parent.name for path in self.root.glob(f"*/{asset}/current.json"))
+
+    def _folder(self, author: str, asset: str) -> Path:
+        return self.root / _safe(author) / _safe(asset)
+
+    def _work(self, author: str, asset: str, digest: str) -> Path:
+        return self._folder(author, asset) / f".work-{_safe(digest)}"
+
+    def _pointer(self, author: str, asset: str) -> dict[str, Any] | None:
+        try:
+            text = (self._folder(author, asset) / "current.json").read_text("utf-8")
+        except FileNotFoundError:
+            return None
+        pointer: dict[str, Any] = json.loads(text)
+        return pointer
+
+    def _build(
+        self, author: str, asset: str, digest: str, build: Callable[[Path], Mapping[str, Any]]
+    ) -> Version:
+        folder = self._folder(author, asset)
+        folder.mkdir(parents=True, exist_ok=True)
+        for leftover in folder.glob(f".{digest}-*"):
+            shutil.rmtree(leftover, ignore_errors=True)
+        work = Path(tempfile.mkdtemp(prefix=f".{digest}-", dir=folder))
+        try:
+            facts = dict(build(work))
+            files = {
+                str(path.relative_to(work)): {
+                    "bytes": path.stat().st_size,
+                    "sha256": sha256(path),
+                }
+                for path in sorted(work.rglob("*"))
+                if path.is_file()
+            }
+            manifest = {"author": author, "asset": asset, "facts": facts, "files": files}
+            text = json.dumps(manifest, indent=1, sort_keys=True)
+            write_atomically(work / "manifest.json", text.encode("utf-8"))
+            work.chmod(0o755)
+            target = folder / digest
+            try:
+                work.rename(target)
+            except OSError as error:
+                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                    raise
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
+        version = self.version(author, asset, digest)
+        assert version is not None
+        return version
+
+    @contextmanager
+    def _room_for(self, author: str, asset: str) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            if error.errno not in NO_ROOM:
+                raise
+            raise NoRoomError(
+                f"{asset} of {author}",
+                f"there is no room left at {self.root}",
+                "Free some space, or move the store with LLMTWIN_ARTIFACTS_URL, and run again; "
+                "everything stored before is intact",
+            ) from error
+
+
+def open_artifacts(url: str) -> ArtifactStore:
+    """The store a URL names: ``file:///path``. Raises ``UnknownSchemeError``."""
+    parts = urlsplit(url)
+    if parts.scheme != "file":
+        raise UnknownSchemeError(url, ("file:///",))
+    return ArtifactStore(Path(unquote(parts.path)))
+
+
+def sha256(path: Path) -> str:
+    """Hex SHA-256 of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write a file so that a reader, or a crash, finds the old content or the new, never a part."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def _safe(name: str) -> str:
+    if not NAME.fullmatch(name):
+        raise BadNameError(
+            repr(name), "not a usable name", "Use lower-case letters, digits, '-', '_' and '.'"
+        )
+    return name

