@@ -4,6 +4,7 @@ The same call makes the same bytes. It knows ChatML, so that prompts look as the
 """
 
 from pathlib import Path
+from typing import Any
 
 TEXT = (
     "The powers delegated to the government are few and defined. Those which remain are numerous "
@@ -55,7 +56,7 @@ def build(directory: Path, seed: int = 0) -> Path:
     return directory
 
 
-def _tokenizer():  # type: ignore[no-untyped-def]
+def _tokenizer() -> Any:
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
     tokenizer = Tokenizer(models.BPE())

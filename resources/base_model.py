@@ -149,6 +149,13 @@ def quiet() -> None:
         warnings.filterwarnings("ignore", category=category)
 
 
+def make_readable(directory: Path) -> None:
+    """Let other users, such as one in a container, read a model; some writers allow the owner."""
+    directory.chmod(0o755)
+    for path in directory.iterdir():
+        path.chmod(0o644)
+
+
 def _tensors(header: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
     return [(key, tensor) for key, tensor in header.items() if key != "__metadata__"]
 
@@ -225,7 +232,7 @@ def _convert(source: Path, target: Path) -> None:
             work
         )
         check(work)
-        work.chmod(0o755)
+        make_readable(work)
         _rename(work, target)
     finally:
         shutil.rmtree(work, ignore_errors=True)

@@ -46,7 +46,7 @@ class Embedder:
         """Identifies the weights and the tokenizer: 16 hex digits."""
         import hashlib
 
-        files = sorted(self.path.rglob("*.safetensors")) + [self.path / "tokenizer.json"]
+        files = [*sorted(self.path.rglob("*.safetensors")), self.path / "tokenizer.json"]
         text = " ".join(sha256(file) for file in files)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 

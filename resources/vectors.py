@@ -152,13 +152,14 @@ class EdgeVectors:
         sparse = _bm25().embed_query(words)
         if sparse.indices:
             halves.append(edge.Query.Nearest(sparse, using="sparse"))
+        fusion: Any = edge.Fusion.Rrf(k=RRF_K)
         request = edge.QueryRequest(
             limit=limit,
             prefetches=[
                 edge.Prefetch(limit=max(CANDIDATES, limit), query=half, filter=keep)
                 for half in halves
             ],
-            query=edge.Fusion.Rrf(k=RRF_K),
+            query=fusion,
             with_payload=True,
         )
         return [
@@ -235,7 +236,7 @@ def _settle(path: Path) -> None:
 def _delete(shard: Any, ids: Iterable[str]) -> None:
     import qdrant_edge as edge
 
-    gone = list(ids)
+    gone: list[Any] = list(ids)
     if gone:
         shard.update(edge.UpdateOperation.delete_points(gone))
 

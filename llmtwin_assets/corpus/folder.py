@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,7 @@ def list_folder(author: str, source: FolderSource, root: Path) -> Listing:
     listing = Listing()
     for path in matching_files(source, root):
         name = path.relative_to(root).as_posix()
-        listing.take(name, lambda path=path, name=name: _read(author, source, path, name))
+        listing.take(name, partial(_read, author, source, path, name))
     if not listing.documents and not listing.quarantined:
         raise SourceMissingError(
             str(root),

@@ -44,8 +44,8 @@ def kinds(source: Source) -> tuple[str, ...]:
 def sync(
     store: DocumentStore, author: str, kind: str, listing: Listing, allow_loss: bool = False
 ) -> SyncCounts:
-    """Write a listing; raises ``ShrunkenSourceError`` before anything is written when more than 30 %
-    of the stored documents of this kind are gone and ``allow_loss`` is not set."""
+    """Write a listing; raises ``ShrunkenSourceError``, before anything is written, when more than
+    30 % of the stored documents of this kind are gone and ``allow_loss`` is not set."""
     stored = store.hashes(author, kind)
     listed = {document.id for document in listing.documents}
     gone = len(stored.keys() - listed)

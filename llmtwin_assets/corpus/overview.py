@@ -9,7 +9,7 @@ def overview(listing: Listing) -> tuple[dict[str, Any], dict[str, bytes]]:
     """Facts and plots of a listing."""
     words = [len(document.text.split()) for document in listing.documents]
     dates = [document.published for document in listing.documents if document.published]
-    figures = {
+    figures: dict[str, int | str] = {
         "documents": len(words),
         "words": sum(words),
         "unreadable": len(listing.quarantined),

@@ -8,6 +8,7 @@ of an article is the text of a whole page: the frame of the site around it is ta
 
 import json
 import re
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -57,12 +58,8 @@ def list_warehouse(author: str, full_name: str, source: WarehouseSource, root: P
     for kind, path in files.items():
         for number, record in enumerate(_records(path)):
             item = f"{path.name}#{number}"
-            listing.take(
-                item,
-                lambda record=record, kind=kind, item=item: _read(
-                    author, source.full_name or full_name, source, kind, record, item
-                ),
-            )
+            name = source.full_name or full_name
+            listing.take(item, partial(_read, author, name, source, kind, record, item))
     if not listing.documents and not listing.quarantined:
         raise SourceMissingError(
             str(root),

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from llmtwin_assets.features.split import paragraphs, sentences
 
 FEWEST_WORDS, MOST_WORDS = 30, 180
-NOT_PROSE = re.compile(r"^(#{1,6} |\s{4}|\t|[|>]|```|~~~|[-*+] |\d{1,3}[.)] |\[\d+\])")
+NOT_PROSE = re.compile(r"^(#{1,6} |[|>]|[-*+] |\d{1,3}[.)] |\[\d+\])")
+FENCED = re.compile(r"^(```|~~~).*?(^\1|\Z)", re.DOTALL | re.MULTILINE)
+INDENT = re.compile(r"( {4}|\t)\s*")
 LETTERS = 0.6  # least share of letters in prose
 
 
@@ -25,8 +27,10 @@ def passages(text: str) -> Iterator[Span]:
     if len(text.split()) < FEWEST_WORDS:
         yield from (Span(start, end) for start, end in [_trim(text)] if _is_prose(text, 3))
         return
+    fenced = [match.span() for match in FENCED.finditer(text)]
     for start, end in paragraphs(text):
-        if _is_prose(text[start:end], FEWEST_WORDS):
+        code = _is_indented(text, start) or any(a <= start < b for a, b in fenced)
+        if not code and _is_prose(text[start:end], FEWEST_WORDS):
             yield from _cut(text, start, end)
 
 
@@ -58,6 +62,11 @@ def _is_prose(text: str, fewest: int) -> bool:
         return False
     letters = sum(character.isalpha() for character in text)
     return letters >= LETTERS * len(text)
+
+
+def _is_indented(text: str, start: int) -> bool:
+    """Whether the line that has its first visible character at ``start`` is indented as code is."""
+    return INDENT.fullmatch(text, text.rfind("\n", 0, start) + 1, start) is not None
 
 
 def _trim(text: str) -> tuple[int, int]:

@@ -3,9 +3,10 @@
 J. Burrows, "Delta: a measure of stylistic difference and a guide to likely authorship", Literary
 and Linguistic Computing 17 (2002) 267-287. The frequencies of the commonest words (mostly function
 words, which nobody chooses by topic) are turned into z-scores over the writers; Delta is the mean
-absolute difference of two texts' z-scores. 0 is the same profile; a writer's own unseen prose is
-usually at .5 to .7, another's above .9, and short texts look farther than long ones, so compare
-texts of like length only.
+absolute difference of two texts' z-scores; 0 is the same profile. With 11 essays of Madison to fit
+and the bundled writers, his unseen 8,000 words are at .65, Hamilton's at .81, the others' at 1.0 to
+1.6. Short texts look farther from everyone (900 words of Madison: 1.3), so compare texts of like
+length only.
 
 Texts come in as strings and figures go out; where either is kept is not known here.
 """

@@ -5,6 +5,7 @@ line breaks of text that was wrapped to a page width. It knows nothing of stores
 
 import re
 import unicodedata
+from itertools import pairwise
 
 VERSION = "clean-1"
 
@@ -14,7 +15,7 @@ BLANK_LINES = re.compile(r"\n{3,}")
 FENCE = re.compile(r"^\s*(```|~~~)")
 # Lines whose breaks mean something: lists, quotes, tables, headings, indented code, rules.
 STRUCTURED = re.compile(r"^(\s{4}|\t|\s*([-*+>|#]|\d{1,3}[.)]\s|={3,}|\[\d+\]))|  $|\\$")
-SHORTEST_WRAP, LONGEST_WRAP = 40, 100  # characters: narrower is verse, wider is a paragraph
+NARROWEST, WIDEST = 40, 100  # characters of a wrapped line: narrower is verse, wider a paragraph
 
 
 def clean(text: str) -> str:
@@ -43,10 +44,8 @@ def _unwrap_blocks(text: str) -> str:
     fenced = False
     for block in re.split(r"\n[ \t]*\n", text):
         fences = sum(bool(FENCE.match(line)) for line in block.split("\n"))
-        if not fenced and not fences:
-            block = _unwrap(block)
+        blocks.append(block if fenced or fences else _unwrap(block))
         fenced ^= fences % 2 == 1
-        blocks.append(block)
     return "\n\n".join(blocks)
 
 
@@ -55,16 +54,18 @@ def _unwrap(block: str) -> str:
     lines = block.strip("\n").split("\n")
     if len(lines) < 2 or any(STRUCTURED.search(line) for line in lines):
         return block
-    if not all(_wrapped(line, after) for line, after in zip(lines, lines[1:], strict=False)):
+    width = max(map(len, lines))
+    short = sum(not _full(*pair, width) for pair in pairwise(lines))
+    # One line in ten may be short: markup that was taken out after the wrap leaves such lines.
+    if not NARROWEST <= width <= WIDEST or short > len(lines) // 10:
         return block
     # A wrap after a hyphen needs no blank: "post-" + "training" was "post-training".
     joined = re.sub(r"(?<=\w-)\n\s*(?=\w)", "", "\n".join(line.strip() for line in lines))
     return joined.replace("\n", " ")
 
 
-def _wrapped(line: str, after: str) -> bool:
-    """Whether ``line`` was broken for width: the next line's first word would not have fitted."""
-    width = len(line.rstrip())
-    if not SHORTEST_WRAP <= width <= LONGEST_WRAP:
-        return False
-    return width + 1 + len(after.split(" ", 1)[0]) > SHORTEST_WRAP
+def _full(line: str, after: str, width: int) -> bool:
+    """Whether the next line's first word would not have fitted on this one: a tool that wraps
+    breaks only then, a person who means a line break does so anywhere."""
+    blank = 0 if line.endswith("-") else 1
+    return len(line) + blank + len(after.split(" ", 1)[0]) > width

@@ -77,7 +77,7 @@ def _atoms(text: str, limit: int, count_tokens: CountTokens) -> list[Span]:
     """The largest pieces that fit: whole paragraphs, else sentences, else runs of words."""
     spans = _counted(text, paragraphs(text), count_tokens)
     spans = _refine(text, spans, limit, count_tokens, sentences)
-    return _refine(text, spans, limit, count_tokens, lambda t, s, e: _halves(t, s, e))
+    return _refine(text, spans, limit, count_tokens, _halves)
 
 
 def _refine(
@@ -87,7 +87,7 @@ def _refine(
     count_tokens: CountTokens,
     cut: Callable[[str, int, int], list[tuple[int, int]]],
 ) -> list[Span]:
-    """Replace spans over the limit by their pieces, again and again while ``cut`` makes progress."""
+    """Replace spans over the limit by their pieces, as long as ``cut`` makes progress."""
     done: list[Span] = []
     for span in spans:
         if span.tokens <= limit:

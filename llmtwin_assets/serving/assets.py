@@ -22,7 +22,7 @@ def endpoint(
     registry: dg.ResourceParam[AuthorsFile],
     artifacts: dg.ResourceParam[ArtifactStore],
 ) -> dg.MaterializeResult:
-    """The twin that answers, exactly as it was evaluated; the one before it is kept for rollback."""
+    """The twin that answers, exactly as it was evaluated; the one before is kept for rollback."""
     step = Step(context, artifacts)
     report, twin = step.input("eval_report"), step.input("quantized_checkpoint")
     refuse_unless_passed(report, twin)

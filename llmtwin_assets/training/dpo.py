@@ -109,6 +109,7 @@ def train(
             **loop.arguments(work, recipe, len(plan)),
             per_device_train_batch_size=recipe.dpo_batch_size,
             learning_rate=recipe.dpo_learning_rate,
+            warmup_steps=0,  # of the few steps there are, a warm-up would waste the first
             beta=recipe.dpo_beta,
             loss_type=["sigmoid", "sft"],
             loss_weights=[1.0, recipe.dpo_nll_weight],

@@ -36,23 +36,22 @@ class UnfinishedTrainingError(LlmTwinError):
 def fill_budget(lengths: Sequence[int], budget: int, seed: int) -> list[list[int]]:
     """Row numbers of each pass over the data, in a seeded order, until the budget is used.
 
-    ``lengths`` and ``budget`` are in tokens. Every pass holds each row once, the last one as many
-    as still fit; the first pass holds at least one row. Raises ``NothingToTrainError``.
+    ``lengths`` and ``budget`` are in tokens. Every pass holds each row once, the last one those
+    that come before the first that no longer fits; there is at least one row. Raises
+    ``NothingToTrainError``.
     """
     if not lengths or min(lengths) < 1:
         raise NothingToTrainError("the data set", "no row to train on", "Add texts by the author")
     shuffle = random.Random(seed)
     passes: list[list[int]] = []
-    left = budget
-    while not passes or left >= min(lengths):
-        rows = shuffle.sample(range(len(lengths)), len(lengths))
-        taken: list[int] = []
-        for row in rows:
-            if lengths[row] <= left or not (passes or taken):
-                taken.append(row)
-                left -= lengths[row]
-        passes.append(taken)
-    return passes
+    used = 0
+    while True:
+        passes.append([])
+        for row in shuffle.sample(range(len(lengths)), len(lengths)):
+            if used and used + lengths[row] > budget:
+                return [rows for rows in passes if rows]
+            passes[-1].append(row)
+            used += lengths[row]
 
 
 def batches(
@@ -76,7 +75,13 @@ def batches(
 
 
 def claim(work: Path, model: Path, data: Path, author_name: str, recipe: Recipe) -> None:
-    """Make ``work`` belong to these inputs; checkpoints of other inputs in it are removed."""
+    """Make ``work`` belong to these inputs; checkpoints of other inputs in it are removed.
+
+    Raises ``NothingToTrainError`` when there is no data file, and what ``base_model.check`` raises.
+    """
+    base_model.check(model)
+    if not data.is_file():
+        raise NothingToTrainError(str(data), "the file is missing", "Materialise the data set")
     inputs = hashlib.sha256(
         "\n".join([base_model.fingerprint(model), sha256(data), author_name, repr(recipe)]).encode(
             "utf-8"
@@ -113,7 +118,6 @@ def arguments(work: Path, recipe: Recipe, steps: int) -> dict[str, Any]:
         "gradient_accumulation_steps": 1,
         "gradient_checkpointing": False,
         "lr_scheduler_type": "linear",
-        "warmup_steps": min(recipe.warmup_steps, steps // 4),
         "use_cpu": not torch.cuda.is_available(),
         "bf16": models.fast_bf16(),
         "train_sampling_strategy": "sequential",
@@ -242,6 +246,7 @@ def save(model: Any, tokenizer: Any, directory: Path) -> None:
     model.config.use_cache = True
     model.to(torch.bfloat16).save_pretrained(directory, max_shard_size="1000GB")
     tokenizer.save_pretrained(directory)
+    base_model.make_readable(directory)
 
 
 def _progress(name: str, tokens: Sequence[int], report: script.Report) -> Any:

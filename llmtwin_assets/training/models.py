@@ -22,7 +22,7 @@ class EmptyMeasureError(LlmTwinError):
 
 
 def load(directory: Path, dtype: str = "float32") -> tuple[Any, Any]:
-    """The model and tokenizer of a directory, on the CPU, ready to evaluate.
+    """The model and tokenizer of a directory, on the GPU if there is one, ready to evaluate.
 
     The directory holds safetensors, or ``model-q8_0.gguf`` beside the configuration and tokenizer;
     the quantised weights are unpacked. ``dtype`` is ``float32`` or ``bfloat16``. Code that comes
@@ -47,6 +47,8 @@ def load(directory: Path, dtype: str = "float32") -> tuple[Any, Any]:
             "Build or fetch the model again; its architecture must be known to transformers",
         ) from error
     model.eval()
+    if torch.cuda.is_available():
+        model.to("cuda")
     return model, tokenizer_of(directory)
 
 
@@ -190,10 +192,12 @@ def stream(
     pieces = TextIteratorStreamer(tokenizer, skip_prompt=True, skip_special_tokens=True)
     abandoned = threading.Event()
     failures: list[BaseException] = []
-    inputs = _padded([_cut(model, encode(tokenizer, prompt), max_new_tokens)], tokenizer)
+    inputs = _padded(
+        [_cut(model, encode(tokenizer, prompt), max_new_tokens)], tokenizer, model.device
+    )
 
     def stop(ids: Any, scores: Any, **_: Any) -> Any:
-        return torch.full((ids.shape[0],), abandoned.is_set(), dtype=torch.bool)
+        return torch.full((ids.shape[0],), abandoned.is_set(), dtype=torch.bool, device=ids.device)
 
     def write() -> None:
         try:
@@ -240,6 +244,7 @@ def _score_batch(
     for row, (head, tail) in enumerate(rows):
         ids[row, : len(head) + len(tail)] = torch.tensor(head + tail)
         wanted[row, max(len(head), 1) : len(head) + len(tail)] = True
+    ids, wanted = ids.to(model.device), wanted.to(model.device)
     with torch.inference_mode():
         # Padding stands on the right, where a causal model's earlier tokens cannot see it. The head
         # with its 49k columns is the dearest layer, so only positions that are asked for reach it.
@@ -265,7 +270,7 @@ def _generate_batch(
     import torch
 
     heads = [_cut(model, encode(tokenizer, prompt), max(limits)) for prompt in prompts]
-    inputs = _padded(heads, tokenizer)
+    inputs = _padded(heads, tokenizer, model.device)
     with torch.inference_mode(), _seeded(seed):
         ids = model.generate(
             **inputs, **how, max_new_tokens=max(limits), pad_token_id=tokenizer.pad_token_id
@@ -277,7 +282,7 @@ def _generate_batch(
     ]
 
 
-def _padded(rows: Sequence[list[int]], tokenizer: Any) -> dict[str, Any]:
+def _padded(rows: Sequence[list[int]], tokenizer: Any, device: Any) -> dict[str, Any]:
     """Ids and mask, padded on the left so that every row's next token comes at the same place."""
     import torch
 
@@ -287,7 +292,7 @@ def _padded(rows: Sequence[list[int]], tokenizer: Any) -> dict[str, Any]:
     mask = torch.tensor(
         [[0] * len(pad) + [1] * len(row) for pad, row in zip(pads, rows, strict=True)]
     )
-    return {"input_ids": ids, "attention_mask": mask}
+    return {"input_ids": ids.to(device), "attention_mask": mask.to(device)}
 
 
 def _cut(model: Any, ids: list[int], max_new_tokens: int) -> list[int]:

@@ -49,8 +49,8 @@ def pairs(
 
 
 def equal_length(chosen: str, rejected: str, most: int) -> tuple[str, str]:
-    """Both texts cut after the same number of words, at most ``most``; what is left of ``chosen`` is
-    its beginning, verbatim."""
+    """Both texts cut after the same number of words, at most ``most``. What is left of ``chosen``
+    is its beginning, verbatim."""
     count = min(len(chosen.split()), len(rejected.split()), most)
     return _first_words(chosen, count), _first_words(rejected, count)
 

@@ -100,8 +100,8 @@ def run(work: Work, spec: Spec, report: Report) -> dict[str, Any]:
         (output / "error.json").unlink(missing_ok=True)
         result = dict(work(spec, report))
         _write(output / "result.json", result)
-    except OSError as error:
-        if error.errno not in NO_ROOM:
+    except Exception as error:
+        if not _is_no_room(error):
             raise
         raise NoRoomError(
             str(output), "there is no room left on its disk", "Free some space and run again"
@@ -155,6 +155,12 @@ def _outlet(stack: ExitStack) -> tuple[Report, Callable[[dict[str, Any]], None]]
         return lambda text: print(text, file=sys.stderr, flush=True), lambda payload: None
     pipes = stack.enter_context(dagster_pipes.open_dagster_pipes())
     return pipes.log.info, pipes.report_custom_message
+
+
+def _is_no_room(error: Exception) -> bool:
+    """Whether a full disk is the cause; safetensors and torch only say so in their text."""
+    number = error.errno if isinstance(error, OSError) else None
+    return number in NO_ROOM or "No space left on device" in str(error)
 
 
 def _leave(path: Path, value: Any) -> None:

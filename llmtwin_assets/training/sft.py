@@ -75,7 +75,7 @@ def encode(
     for sample in samples:
         chat = prompts.messages(author_name, sample.instruction)
         head = models.encode(tokenizer, prompts.render(tokenizer, chat))
-        answer = models.encode(tokenizer, sample.answer) + [tokenizer.eos_token_id]
+        answer = [*models.encode(tokenizer, sample.answer), tokenizer.eos_token_id]
         ids = (head + answer)[:max_length]
         if len(head) < max_length:
             rows.append({"input_ids": ids, "labels": [-100] * len(head) + ids[len(head) :]})
@@ -109,6 +109,7 @@ def train(
             **loop.arguments(work, recipe, len(plan)),
             per_device_train_batch_size=recipe.sft_batch_size,
             learning_rate=recipe.sft_learning_rate,
+            warmup_steps=min(recipe.warmup_steps, len(plan) // 4),
             max_length=None,
             packing=False,
             shuffle_dataset=False,

@@ -1,5 +1,6 @@
 import json
 import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,13 @@ def sample(number: int, split: Split) -> InstructSample:
 
 
 @pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny_model.build(tmp_path_factory.mktemp("tiny"))
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # a model this small only waits for a second one
+    yield tiny_model.build(tmp_path_factory.mktemp("tiny"))
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture
@@ -35,7 +41,7 @@ def spec(tiny: Path, tmp_path: Path) -> dict[str, Any]:
         "author_name": "James Madison",
         "samples": str(tmp_path / "samples.parquet"),
         "prompts": 3,
-        "tokens": 8,
+        "tokens": 5,
         "seed": 5,
         "output": str(tmp_path / "out"),
     }

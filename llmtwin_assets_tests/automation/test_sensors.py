@@ -1,0 +1,107 @@
+import json
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from llmtwin_assets.authors import AuthorsFile
+from llmtwin_assets.automation.sensors import (
+    Membership,
+    authors_and_sources,
+    changed,
+    due,
+    membership,
+    training_due,
+)
+from llmtwin_assets_tests.writing import authors_yaml, write_essays
+from resources.artifacts import ArtifactStore
+
+
+@pytest.fixture
+def instance() -> dg.DagsterInstance:
+    return dg.DagsterInstance.ephemeral()
+
+
+def tick(instance: dg.DagsterInstance, registry: Path, cursor: str | None = None):
+    context = dg.build_sensor_context(instance=instance, cursor=cursor)
+    return authors_and_sources(context, registry=AuthorsFile(registry))
+
+
+def test_membership_is_what_the_file_adds_and_leaves_out() -> None:
+    assert membership(["a", "b"], ["b", "c"]) == Membership(add=["a"], retire=["c"])
+    assert membership([], []) == Membership(add=[], retire=[])
+
+
+def test_only_sources_that_look_different_have_changed() -> None:
+    assert changed({"a": "1", "b": "2"}, {"a": "1", "b": "1", "c": "9"}) == ["b"]
+
+
+def test_training_is_due_without_a_checkpoint_and_after_a_tenth_of_new_words() -> None:
+    assert due(1_000, None)
+    assert not due(1_099, 1_000)
+    assert due(1_100, 1_000)
+    assert due(800, 1_000)
+
+
+def test_new_authors_join_and_get_one_run_per_content(
+    tmp_path: Path, instance: dg.DagsterInstance
+) -> None:
+    write_essays(tmp_path / "a", 3)
+    registry = authors_yaml(tmp_path / "authors.yaml", ada=tmp_path / "a")
+    first = tick(instance, registry)
+    assert [r.partition_key for r in first.run_requests] == ["ada"]
+    assert first.dynamic_partitions_requests[0].partition_keys == ["ada"]
+    instance.add_dynamic_partitions("author", ["ada"])
+    again = tick(instance, registry, first.cursor)
+    assert (again.run_requests, again.dynamic_partitions_requests) == ([], [])
+    (tmp_path / "a" / "new.md").write_text("A new thought.")
+    third = tick(instance, registry, again.cursor)
+    keys = {request.run_key for request in (*first.run_requests, *third.run_requests)}
+    assert len(keys) == 2
+
+
+def test_a_removed_author_is_retired_and_nothing_is_deleted(
+    tmp_path: Path, instance: dg.DagsterInstance
+) -> None:
+    write_essays(tmp_path / "a", 3)
+    instance.add_dynamic_partitions("author", ["ada", "bob"])
+    registry = authors_yaml(tmp_path / "authors.yaml", ada=tmp_path / "a")
+    (request,) = tick(instance, registry).dynamic_partitions_requests
+    assert isinstance(request, dg.DeleteDynamicPartitionsRequest)
+    assert request.partition_keys == ["bob"]
+
+
+def test_a_broken_file_skips_with_its_reason_and_retires_nobody(
+    tmp_path: Path, instance: dg.DagsterInstance
+) -> None:
+    instance.add_dynamic_partitions("author", ["ada"])
+    registry = tmp_path / "authors.yaml"
+    registry.write_text("authors: [")
+    skipped = tick(instance, registry)
+    assert isinstance(skipped, dg.SkipReason)
+    assert "not YAML" in str(skipped.skip_message)
+
+
+def test_one_broken_source_does_not_stop_the_others(
+    tmp_path: Path, instance: dg.DagsterInstance
+) -> None:
+    write_essays(tmp_path / "a", 3)
+    registry = authors_yaml(tmp_path / "authors.yaml", ada=tmp_path / "a", bob=tmp_path / "b")
+    registry.write_text(registry.read_text().replace(str(tmp_path / "b"), "package:nothing/x"))
+    result = tick(instance, registry)
+    assert [request.partition_key for request in result.run_requests] == ["ada"]
+    assert list(json.loads(result.cursor)) == ["ada"]
+
+
+def test_training_is_requested_once_per_data_set_that_is_due(
+    tmp_path: Path, instance: dg.DagsterInstance
+) -> None:
+    store = ArtifactStore(tmp_path)
+    instance.add_dynamic_partitions("author", ["ada", "bob", "eve"])
+    for author, train_words in {"ada": 1_000, "bob": 1_000}.items():
+        facts = {"train": 10, "train_words": train_words}
+        store.publish(author, "instruct_dataset", "d1", lambda folder, facts=facts: facts)
+    store.publish("bob", "sft_checkpoint", "c1", lambda folder: {"train_words": 990})
+    context = dg.build_sensor_context(instance=instance)
+    result = training_due(context, artifacts=store)
+    assert [(r.partition_key, r.run_key) for r in result.run_requests] == [("ada", "ada:d1")]

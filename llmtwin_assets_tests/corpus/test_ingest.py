@@ -1,0 +1,98 @@
+from pathlib import Path
+
+import pytest
+
+from llmtwin_assets.authors import Author, FolderSource
+from llmtwin_assets.corpus.ingest import (
+    ShrunkenSourceError,
+    fingerprint,
+    list_sources,
+    sync,
+)
+from llmtwin_assets.corpus.reading import find_date
+from resources.documents import SqliteDocuments, SyncCounts
+
+
+def author(*folders: Path, **options) -> Author:
+    sources = [FolderSource(type="folder", path=str(folder), **options) for folder in folders]
+    return Author(id="ada", name="Ada", sources=tuple(sources))
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> SqliteDocuments:
+    return SqliteDocuments(tmp_path / "documents.sqlite")
+
+
+def synced(store: SqliteDocuments, ada: Author, **options) -> SyncCounts:
+    return sync(store, "ada", "article", list_sources(ada, Path()), **options)
+
+
+def test_reading_the_same_sources_again_writes_nothing(
+    store: SqliteDocuments, essays: Path
+) -> None:
+    ada = author(essays)
+    assert synced(store, ada) == SyncCounts(12, 0, 0, 0)
+    assert synced(store, ada) == SyncCounts(0, 0, 0, 12)
+
+
+def test_one_edited_file_is_one_written_document(store: SqliteDocuments, essays: Path) -> None:
+    ada = author(essays)
+    synced(store, ada)
+    path = essays / "essay-00003.md"
+    path.write_text(path.read_text() + "\n\nOne more thought.")
+    assert synced(store, ada) == SyncCounts(0, 1, 0, 11)
+
+
+def test_a_deleted_article_is_deleted_but_a_vanished_archive_is_not(
+    store: SqliteDocuments, essays: Path
+) -> None:
+    ada = author(essays)
+    synced(store, ada)
+    (essays / "essay-00000.md").unlink()
+    assert synced(store, ada).deleted == 1
+    for number in range(1, 6):
+        (essays / f"essay-{number:05d}.md").unlink()
+    with pytest.raises(ShrunkenSourceError, match="5 of 11 stored documents"):
+        synced(store, ada)
+    assert len(list(store.documents("ada"))) == 11
+    assert synced(store, ada, allow_loss=True).deleted == 5
+
+
+def test_an_unreadable_file_is_kept_with_its_reason(store: SqliteDocuments, essays: Path) -> None:
+    (essays / "bad.md").write_bytes(b"\x00\x01")
+    assert synced(store, author(essays)).inserted == 12
+    assert "binary" in store.quarantine("ada")["bad.md"]
+    (essays / "bad.md").unlink()
+    synced(store, author(essays))
+    assert store.quarantine("ada") == {}
+
+
+def test_each_kind_comes_from_the_sources_that_hold_it(essays: Path) -> None:
+    ada = author(essays, kind="post")
+    assert len(list_sources(ada, Path(), "post").documents) == 12
+    assert list_sources(ada, Path(), "article").documents == []
+    assert list_sources(ada, Path(), "repository").documents == []
+
+
+def test_the_fingerprint_changes_with_the_files_and_with_the_entry(essays: Path) -> None:
+    first = fingerprint(author(essays), Path())
+    assert fingerprint(author(essays), Path()) == first
+    assert fingerprint(author(essays, licence="mine"), Path()) != first
+    (essays / "new.md").write_text("New.")
+    assert fingerprint(author(essays), Path()) != first
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("Tuesday, November 20, 1787.", "1787-11-20"),
+        ("Thursday, January 10, 1788", "1788-01-10"),
+        ("Mar 27, 2024", "2024-03-27"),
+        ("posted 2024-3-7-title.md", "2024-03-07"),
+        ("version 2024-13-45 of it", None),
+        ("No date, 2024", None),
+    ],
+)
+def test_dates_are_found_as_people_write_them(text: str, found: str | None) -> None:
+    date = find_date(text)
+    assert (date.isoformat() if date else None) == found

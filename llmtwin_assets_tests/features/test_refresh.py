@@ -1,0 +1,91 @@
+"""One edited document costs one document's work, at every stage of the features."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from llmtwin_assets.features import chunk, documents, index
+from llmtwin_assets.features.phrases import key_phrases
+from llmtwin_assets.records import Document
+from llmtwin_assets_tests.writing import essay
+
+
+def raw(number: int, text: str | None = None) -> dict:
+    body = text or essay(number).split("---\n\n")[1]
+    return {
+        "id": f"doc-{number}", "kind": "article", "url": f"u/{number}", "title": f"T{number}",
+        "published": "2024-01-02", "text": body, "hash": f"h-{hash(body)}",
+    }  # fmt: skip
+
+
+def counted(calls: list[int]):
+    def count(texts: Sequence[str]) -> list[int]:
+        calls.append(len(texts))
+        return [len(text.split()) for text in texts]
+
+    return count
+
+
+def cleaned(rows: list[dict], before: Sequence[Document] = ()) -> list[Document]:
+    return documents.refresh(rows, {row["id"]: "train" for row in rows}, before)
+
+
+def test_unchanged_documents_are_taken_over() -> None:
+    rows = [raw(n) for n in range(10)]
+    first = cleaned(rows)
+    rows[3] = raw(3, "Edited text.")
+    second = cleaned(rows, first)
+    assert sum(a is b for a, b in zip(first, second, strict=True)) == 9
+    assert second[3].text == "Edited text."
+
+
+def test_a_changed_split_is_a_changed_document() -> None:
+    (document,) = cleaned([raw(1)])
+    (again,) = documents.refresh([raw(1)], {"doc-1": "held-out"}, [document])
+    assert again == replace(document, split="held-out")
+
+
+def test_only_an_edited_document_is_split_again() -> None:
+    calls: list[int] = []
+    first = cleaned([raw(n) for n in range(10)])
+    chunks = chunk.refresh("ada", first, 40, counted(calls))
+    second = [replace(d, text="Edited.") if d.id == "doc-4" else d for d in first]
+    calls.clear()
+    same = chunk.same_documents(second, first)
+    again = chunk.refresh("ada", second, 40, counted(calls), same, chunks)
+    assert len(calls) == 1
+    assert len(same) == 9
+    kept = [c for c in chunks if c.document_id != "doc-4"]
+    assert [c for c in again if c.document_id != "doc-4"] == kept
+
+
+def test_the_index_changes_by_the_edited_chunks_alone() -> None:
+    calls: list[int] = []
+    first = cleaned([raw(n) for n in range(5)])
+    before = chunk.refresh("ada", first, 40, counted(calls))
+    longer = replace(first[2], text=first[2].text + "\n\nOne more paragraph at the end.")
+    after = chunk.refresh("ada", [longer if d.id == "doc-2" else d for d in first], 40,
+                          counted(calls))  # fmt: skip
+    change = index.difference(after, before)
+    assert {c.document_id for c in change.upsert} <= {"doc-2"}
+    assert 1 <= len(change.upsert) <= 2
+    assert index.difference(after, after) == index.Difference([], [])
+    gone = index.difference([c for c in before if c.document_id != "doc-2"], before)
+    assert gone.upsert == []
+    assert set(gone.delete) == {c.id for c in before if c.document_id == "doc-2"}
+
+
+def test_chunk_ids_of_two_authors_differ_for_the_same_text() -> None:
+    (document,) = cleaned([raw(1)])
+    ids = [
+        {c.id for c in chunk.chunks_of(author, document, 40, counted([]))}
+        for author in ("ada", "bob")
+    ]
+    assert ids[0].isdisjoint(ids[1])
+
+
+def test_key_phrases_are_content_words_of_the_passage() -> None:
+    text = "The northern harbour was frozen. The northern harbour master waited for the supply ship."
+    phrases = key_phrases(text, 2)
+    assert phrases[0] in ("northern harbour", "northern harbour master")
+    assert all(phrase in text.lower() for phrase in phrases)
+    assert key_phrases("of the and", 3) == []

@@ -1,0 +1,70 @@
+from pathlib import Path
+
+import pytest
+
+from llmtwin_assets.serving.assets import refuse_unless_passed
+from llmtwin_assets.serving.endpoint import (
+    NoTwinError,
+    NothingToRollBackError,
+    NotEvaluatedError,
+    link_model,
+    rollback,
+    serving,
+)
+from resources.artifacts import ArtifactStore, Version
+
+
+def serve(store: ArtifactStore, digest: str, weights: str) -> None:
+    def build(folder: Path) -> dict[str, str]:
+        (folder / "model").mkdir()
+        (folder / "model" / "weights").write_text(weights)
+        return {"name": "Ada", "twin": f"twin-{digest}", "report": "r"}
+
+    store.publish("ada", "endpoint", digest, build)
+    store.prune("ada", "endpoint")
+
+
+def report(twin: str = "t1", base: float = 3.0, found: float = 2.0) -> Version:
+    facts = {
+        "twin": twin,
+        "found": {"nats": {"base": base, "twin": found}, "health": {"twin": {"empty": 0.0}}},
+    }
+    return Version("ada", "eval_report", "r1", Path(), facts)
+
+
+def test_the_newest_twin_serves_and_rollback_returns_to_the_one_before(tmp_path: Path) -> None:
+    store = ArtifactStore(tmp_path)
+    for number in (1, 2, 3):
+        serve(store, f"v{number}", f"weights {number}")
+    assert (serving(store, "ada").model / "weights").read_text() == "weights 3"
+    assert rollback(store, "ada").version == "v2"
+    assert (serving(store, "ada").model / "weights").read_text() == "weights 2"
+    assert rollback(store, "ada").version == "v3"
+
+
+def test_there_is_nothing_to_roll_back_to_at_first(tmp_path: Path) -> None:
+    store = ArtifactStore(tmp_path)
+    with pytest.raises(NoTwinError, match="make twin AUTHOR=ada"):
+        rollback(store, "ada")
+    serve(store, "v1", "weights")
+    with pytest.raises(NothingToRollBackError):
+        rollback(store, "ada")
+    assert serving(store, "ada").version == "v1"
+
+
+def test_the_served_model_outlives_the_checkpoint_it_came_from(tmp_path: Path) -> None:
+    source = tmp_path / "checkpoint"
+    source.mkdir()
+    (source / "weights").write_text("weights")
+    link_model(source, tmp_path / "endpoint")
+    (source / "weights").unlink()
+    assert (tmp_path / "endpoint" / "weights").read_text() == "weights"
+
+
+def test_only_the_evaluated_twin_with_open_gates_may_serve() -> None:
+    twin = Version("ada", "quantized_checkpoint", "t1", Path(), {})
+    refuse_unless_passed(report(), twin)
+    with pytest.raises(NotEvaluatedError, match="its report is of another version"):
+        refuse_unless_passed(report(twin="t0"), twin)
+    with pytest.raises(NotEvaluatedError, match="not_worse_than_base"):
+        refuse_unless_passed(report(found=3.5), twin)

@@ -1,0 +1,81 @@
+"""Gates are functions of recorded facts: each opens for a good version and closes for a bad one."""
+
+from typing import Any
+
+import pytest
+
+from llmtwin_assets.corpus import checks as corpus
+from llmtwin_assets.datasets import checks as datasets
+from llmtwin_assets.evaluation import checks as evaluation
+from llmtwin_assets.features import checks as features
+from llmtwin_assets.retrieval import checks as retrieval
+from llmtwin_assets.serving import checks as serving
+from llmtwin_assets.training import checks as training
+
+RISING = [[1, 2.0], [2, 2.5], [3, 3.0], [4, 3.5]]
+FALLING = [[1, 3.5], [2, 3.0], [3, 2.5], [4, 2.0]]
+SEARCH = {"questions": 100, "recall_at_10": 0.9}
+
+
+def found(twin: float, empty: float = 0.0) -> dict[str, Any]:
+    return {"found": {"nats": {"base": 3.0, "twin": twin}, "health": {"twin": {"empty": empty}}}}
+
+
+@pytest.mark.parametrize(
+    ("judge", "good", "bad"),
+    [
+        (corpus.little_is_unreadable, {"rows": 9, "unreadable": 1}, {"rows": 1, "unreadable": 9}),
+        (features.corpus_is_not_empty, {"rows": 2, "words": 1000}, {"rows": 0, "words": 0}),
+        (features.corpus_is_not_empty, {"rows": 9, "words": 9000}, {"rows": 3, "words": 60}),
+        (features.nothing_lost_in_cleaning, {"kept_share": 1.0}, {"kept_share": 0.99}),
+        (features.something_is_held_out, {"held_out": 1, "rows": 9}, {"held_out": 0, "rows": 9}),
+        (features.nothing_lost_in_chunking, {"coverage": 1.0}, {"coverage": 0.97}),
+        (
+            features.no_chunk_over_the_limit,
+            {"longest": 254, "limit": 254},
+            {"longest": 255, "limit": 254},
+        ),
+        (features.points_equal_chunks, {"points": 5, "chunks": 5}, {"points": 4, "chunks": 5}),
+        (
+            retrieval.search_finds_passages,
+            {"scores": {"passage": SEARCH}},
+            {"scores": {"passage": SEARCH | {"recall_at_10": 0.1}}},
+        ),
+        (datasets.answers_are_verbatim, {"verbatim": 5, "rows": 5}, {"verbatim": 4, "rows": 5}),
+        (
+            datasets.nothing_held_out_in_train,
+            {"leaking": 0, "train": 5},
+            {"leaking": 1, "train": 5},
+        ),
+        (datasets.no_answer_twice, {"duplicates": 0}, {"duplicates": 2}),
+        (datasets.enough_to_train_on, {"train": 8, "rows": 9}, {"train": 3, "rows": 4}),
+        (datasets.enough_to_train_on, {"train": 8, "rows": 9}, {"train": 9, "rows": 9}),
+        (training.loss_decreased, {"loss": FALLING}, {"loss": RISING}),
+        (training.loss_decreased, {"loss": FALLING}, {"loss": [*FALLING, [5, float("nan")]]}),
+        (training.chosen_is_verbatim, {"verbatim": 5, "rows": 5}, {"verbatim": 4, "rows": 5}),
+        (training.no_held_out_pairs, {"held_out": 0}, {"held_out": 1}),
+        (training.enough_pairs, {"rows": 4}, {"rows": 3}),
+        (
+            training.preferences_were_learned,
+            {"loss": FALLING, "margins": [[1, 0.0], [2, 0.4]]},
+            {"loss": FALLING, "margins": [[1, 0.0], [2, -0.4]]},
+        ),
+        (
+            training.eight_bits_cost_little,
+            {"nats": 3.01, "nats_before": 3.0},
+            {"nats": 3.2, "nats_before": 3.0},
+        ),
+        (evaluation.not_worse_than_base, found(2.9), found(3.1)),
+        (evaluation.answers_are_not_empty, found(2.9), found(2.9, empty=0.5)),
+        (
+            serving.serves_what_was_evaluated,
+            {"twin": "a", "evaluated": "a"},
+            {"twin": "a", "evaluated": "b"},
+        ),
+    ],
+)
+def test_a_gate_opens_for_the_good_and_closes_for_the_bad(judge, good, bad) -> None:
+    assert judge(good).passed
+    verdict = judge(bad)
+    assert not verdict.passed
+    assert verdict.because

