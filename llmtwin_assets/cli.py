@@ -149,7 +149,7 @@ def materialise(settings: Settings, author: str, recipe: str = "") -> None:
     """Run the main job for one author, showing progress; raises ``RunFailedError``."""
     import dagster as dg
 
-    from llmtwin_assets.automation.jobs import TWIN
+    from llmtwin_assets.automation.jobs import LEADERBOARD, TWIN
     from llmtwin_assets.definitions import build_defs
     from llmtwin_assets.overview import ASSETS
     from llmtwin_assets.progress import logger_for
@@ -169,7 +169,10 @@ def materialise(settings: Settings, author: str, recipe: str = "") -> None:
             instance=instance, partition_key=author, run_config=config, raise_on_error=False
         )
         if result.success:
-            defs.resolve_job_def("leaderboard").execute_in_process(instance=instance)
+            quiet = {"loggers": {"console": {}}}
+            defs.resolve_job_def(LEADERBOARD).execute_in_process(
+                instance=instance, run_config=quiet
+            )
     if not result.success:
         raise RunFailedError(
             f"the twin of {author}",

@@ -48,7 +48,7 @@ class ProgressHandler(logging.Handler):
             mark = "ok  " if data.passed else "STOP"
             self._line(f"      {mark} {data.check_name.replace('_', ' ')}: {data.description}")
         elif event.event_type == FAILED and event.step_key in self._stages:
-            self._line(f"      FAILED {_cause(event.event_specific_data.error)}")
+            self._line(f"      FAILED {cause(event.event_specific_data.error)}")
 
     def _progress(self, text: str) -> None:
         if self._live:
@@ -79,8 +79,8 @@ def logger_for(stages: set[str]) -> dg.LoggerDefinition:
     return progress
 
 
-def _cause(error: Any) -> str:
-    """The innermost reason of a failure, without its stack."""
-    while error.cause is not None:
+def cause(error: Any) -> str:
+    """What went wrong, in the words of the code that refused: the first error below Dagster's."""
+    while error.cause is not None and str(error.cls_name).startswith("Dagster"):
         error = error.cause
     return str(error.message).strip()

@@ -134,6 +134,10 @@ class ArtifactStore:
             self._folder(author, asset) / "current.json", json.dumps(moved).encode("utf-8")
         )
 
+    def forget(self, author: str, asset: str, digest: str) -> None:
+        """Delete one stored version, so that publishing it builds it again; the pointer stays."""
+        shutil.rmtree(self._folder(author, asset) / _safe(digest), ignore_errors=True)
+
     def verify(self, version: Version) -> None:
         """Compare every file with the manifest; raises ``DamagedArtifactError`` at the first
         that differs."""
@@ -198,7 +202,7 @@ class ArtifactStore:
                 if path.is_file()
             }
             manifest = {"author": author, "asset": asset, "facts": facts, "files": files}
-            text = json.dumps(manifest, indent=1, sort_keys=True)
+            text = json.dumps(manifest, indent=1)
             write_atomically(work / "manifest.json", text.encode("utf-8"))
             work.chmod(0o755)
             target = folder / digest

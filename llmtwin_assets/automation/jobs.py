@@ -4,7 +4,7 @@ import dagster as dg
 
 from llmtwin_assets.authors import authors_partition
 
-TWIN = "twin"
+TWIN, LEADERBOARD = "twin", "leaderboard"
 
 twin_job = dg.define_asset_job(
     TWIN,
@@ -15,7 +15,7 @@ twin_job = dg.define_asset_job(
 )
 
 leaderboard_job = dg.define_asset_job(
-    "leaderboard",
+    LEADERBOARD,
     selection=dg.AssetSelection.assets("twin_leaderboard"),
     description="The table of all twins.",
 )

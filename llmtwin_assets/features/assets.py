@@ -153,6 +153,9 @@ def embeddings(
             },
         }
 
+    # Index and cached vectors live in two stores: an index that was lost is built again.
+    if not vectors.has(step.author, step.digest(inputs)):
+        artifacts.forget(step.author, step.asset, step.digest(inputs))
     return step.publish(inputs, build)
 
 

@@ -90,11 +90,11 @@ SMOKE = replace(
     sft_batch_size=4,
     max_length=256,
     preference_pairs=8,
-    preference_tokens=24,
+    preference_tokens=64,
     dpo_learning_rate=1e-3,
     dpo_batch_size=4,
     eval_prompts=4,
-    eval_tokens=16,
+    eval_tokens=48,
 )
 
 RECIPES = {recipe.name: recipe for recipe in (QUICK, FULL, QUICK_LORA, FULL_LORA, SMOKE)}
