@@ -156,7 +156,8 @@ def test_a_killed_training_resumes_to_the_same_final_step(spec: Spec, tmp_path: 
     command = [sys.executable, "-m", "llmtwin_assets.training.sft", str(path)]
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 180
-    while loop.newest_checkpoint(Path(spec["work"])) is None:
+    # Only looked at: newest_checkpoint would remove the one that is being written.
+    while not list(Path(spec["work"]).glob("checkpoint-*/trainer_state.json")):
         assert process.poll() is None and time.monotonic() < deadline
         time.sleep(0.01)
     os.kill(process.pid, signal.SIGKILL)

@@ -1,0 +1,81 @@
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from llmtwin_assets.cli import PortTakenError, app, refuse_taken_port, shortened
+from llmtwin_assets_tests.writing import authors_yaml, write_essays
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    write_essays(tmp_path / "ada", 3)
+    monkeypatch.setenv("LLMTWIN_HOME", str(tmp_path / "home"))
+    registry = authors_yaml(tmp_path / "authors.yaml", ada=tmp_path / "ada")
+    monkeypatch.setenv("LLMTWIN_AUTHORS", str(registry))
+    for name in ("DAGSTER_HOME", "LLMTWIN_DAGSTER_DIR"):
+        monkeypatch.setenv(name, "x")
+        monkeypatch.delenv(name)
+    return lambda *arguments: CliRunner().invoke(app, list(arguments))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("twin", "eve"), "eve: no such author; the file lists ada"),
+        (("ask", "eve", "Why?"), "eve: no such author"),
+        (("ask", "ada", "Why?"), "no twin of this author serves yet"),
+        (("rollback", "ada"), "no twin of this author serves yet"),
+        (("status", "eve"), "eve: no such author"),
+        (("twin", "ada", "--recipe", "sourdough"), "sourdough: no recipe has this name"),
+    ],
+)
+def test_a_refusal_is_one_sentence_and_exit_code_one(run, arguments, said) -> None:
+    result = run(*arguments)
+    assert result.exit_code == 1
+    assert said in result.stderr
+    assert "Traceback" not in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
+
+
+def test_an_unknown_author_creates_nothing(run, tmp_path: Path) -> None:
+    run("ask", "eve", "Why?")
+    run("status", "eve")
+    assert not (tmp_path / "home" / "artifacts").exists()
+
+
+def test_status_of_a_new_author_is_empty_and_readable(run) -> None:
+    assert run("status").stdout.startswith("ada (Ada Writer)")
+    assert '"assets": {}' in run("status", "--json").stdout
+
+
+def test_a_taken_port_is_named_with_another_to_try() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(PortTakenError, match=f"make dev PORT={port + 1}"):
+            refuse_taken_port(port)
+
+
+def test_help_needs_no_heavy_library() -> None:
+    script = (
+        "import sys; sys.argv = ['llmtwin', '--help']\n"
+        "from llmtwin_assets.cli import app\n"
+        "try:\n    app()\nexcept SystemExit:\n    pass\n"
+        "assert not {'dagster', 'torch', 'polars'} & set(sys.modules)"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 0, result.stderr
+    for command in ("twin", "ask", "status", "rollback", "dev"):
+        assert command in result.stdout
+
+
+def test_text_is_shortened_between_words() -> None:
+    assert shortened("one  two\nthree") == "one two three"
+    assert shortened("word " * 50, 12) == "word word …"
