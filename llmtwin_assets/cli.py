@@ -121,6 +121,7 @@ def refusals() -> Iterator[None]:
 def prepared() -> Settings:
     """The settings, with the environment that Dagster's own processes need."""
     settings = from_environment()
+    os.environ.setdefault("TQDM_DISABLE", "1")  # libraries' bars; the progress here is ours
     os.environ.setdefault("DAGSTER_HOME", str(PROJECT))
     os.environ.setdefault("LLMTWIN_DAGSTER_DIR", str(settings.home / "dagster"))
     return settings
@@ -169,7 +170,7 @@ def materialise(settings: Settings, author: str, recipe: str = "") -> None:
             instance=instance, partition_key=author, run_config=config, raise_on_error=False
         )
         if result.success:
-            quiet = {"loggers": {"console": {}}}
+            quiet: dict[str, Any] = {"loggers": {"console": {}}}
             defs.resolve_job_def(LEADERBOARD).execute_in_process(
                 instance=instance, run_config=quiet
             )

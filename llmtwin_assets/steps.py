@@ -117,7 +117,7 @@ def report(version: Version, rebuilt: bool, seconds: float) -> dg.MaterializeRes
             label = plot.stem.replace("_", " ")
             metadata[label] = dg.MetadataValue.md(f"![{label}](data:image/png;base64,{image})")
     if (version.path / "report.html").is_file():
-        metadata["report"] = dg.MetadataValue.url((version.path / "report.html").as_uri())
+        metadata["report"] = dg.MetadataValue.path(str(version.path / "report.html"))
     return dg.MaterializeResult(metadata=metadata, data_version=dg.DataVersion(version.digest))
 
 

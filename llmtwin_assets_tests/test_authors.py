@@ -75,8 +75,7 @@ def test_the_shipped_registry_holds_the_essays_of_certain_authorship() -> None:
     shipped = read_registry(PROJECT / "authors.yaml")
     found = {
         author.id: {
-            int(document.external_id[11:13])
-            for document in list_sources(author, PROJECT).documents
+            int(document.external_id[11:13]) for document in list_sources(author, PROJECT).documents
         }
         for author in shipped.authors
     }

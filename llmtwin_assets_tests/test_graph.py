@@ -42,7 +42,7 @@ def world(tmp_path: Path, essays: Path, base_model: Path) -> World:
 
 
 def test_every_asset_is_made_and_every_gate_opens(made) -> None:
-    world, result = made
+    _, result = made
     assert result.success, failure(result)
     assert rebuilt(result) == dict.fromkeys(ASSETS, True)
     assert closed_gates(result) == []
@@ -116,7 +116,8 @@ def test_no_text_of_the_author_is_in_the_event_log(made) -> None:
 def test_held_out_documents_train_nothing(made) -> None:
     world, _ = made
     artifacts = world.artifacts
-    documents = pl.read_parquet(artifacts.current("ada", "cleaned_documents").file("documents.parquet"))
+    cleaned = artifacts.current("ada", "cleaned_documents")
+    documents = pl.read_parquet(cleaned.file("documents.parquet"))
     held = set(documents.filter(pl.col("split") == "held-out")["id"])
     assert len(held) == 2
     samples = pl.read_parquet(artifacts.current("ada", "instruct_dataset").file("samples.parquet"))

@@ -23,7 +23,9 @@ def test_hard_wrapped_paragraphs_become_one_line_each() -> None:
 
 
 def test_a_hyphen_at_the_wrap_joins_its_word() -> None:
-    wrapped = "A sentence about the state of the art in post-\ntraining, which goes on for a good while."
+    wrapped = (
+        "A sentence about the state of the art in post-\ntraining, which goes on for a good while."
+    )
     assert "post-training" in clean(wrapped)
 
 
@@ -33,7 +35,7 @@ def test_a_hyphen_at_the_wrap_joins_its_word() -> None:
         "- a list item that is long enough to look wrapped to somebody\n- another such item here",
         "1. one item that is long enough to look wrapped to somebody who\n2. two",
         "    code = that_is_indented_and_long_enough_to_look_wrapped()\n    more = code_here()",
-        "```\nfenced_code_that_is_long_enough_to_look_wrapped = True\n\nstays = as_it_is_in_lines\n```",
+        "```\nfenced_code_that_is_long_enough_to_look_wrapped = 1\n\nstays = as_it_is\n```",
         "> a quote that is long enough to look as if it had been wrapped\n> by some tool",
         "| a table | that is long enough to look wrapped | by some tool |\n| - | - | - |",
         "Roses are red,\nviolets are blue,\nthis is verse,\nand stays so.",

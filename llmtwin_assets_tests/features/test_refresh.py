@@ -84,7 +84,9 @@ def test_chunk_ids_of_two_authors_differ_for_the_same_text() -> None:
 
 
 def test_key_phrases_are_content_words_of_the_passage() -> None:
-    text = "The northern harbour was frozen. The northern harbour master waited for the supply ship."
+    text = (
+        "The northern harbour was frozen. The northern harbour master waited for the supply ship."
+    )
     phrases = key_phrases(text, 2)
     assert phrases[0] in ("northern harbour", "northern harbour master")
     assert all(phrase in text.lower() for phrase in phrases)

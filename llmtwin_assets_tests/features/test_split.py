@@ -1,4 +1,5 @@
 import random
+from itertools import pairwise
 
 import pytest
 
@@ -38,7 +39,7 @@ def test_chunks_fit_the_embedder_and_cover_everything(text: str, embedder: Embed
     texts = [search_form(text[span.start : span.end]) for span in spans]
     assert max(embedder.count_tokens(texts)) <= LIMIT
     assert coverage(text, spans) == 1.0
-    assert all(a.end <= b.start for a, b in zip(spans, spans[1:], strict=False))
+    assert all(a.end <= b.start for a, b in pairwise(spans))
 
 
 def test_small_paragraphs_share_a_chunk_and_a_heading_begins_one(embedder: Embedder) -> None:
@@ -64,5 +65,6 @@ def test_no_text_gives_no_chunks(embedder: Embedder) -> None:
 
 def test_sentences_end_at_marks_and_keep_their_quotes() -> None:
     text = 'He said "go." Then he went! Did he? "Yes," she said.'
-    assert [text[a:b] for a, b in sentences(text)][0].startswith("He said")
+    first = next(text[a:b] for a, b in sentences(text))
+    assert first.startswith("He said")
     assert "".join(text[a:b] for a, b in sentences(text)).replace(" ", "") == text.replace(" ", "")

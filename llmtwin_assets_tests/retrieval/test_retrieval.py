@@ -38,9 +38,7 @@ def indexed(store: EdgeVectors, author: str, documents: list[Document], embedder
     return chunks
 
 
-def test_a_question_finds_the_passage_that_answers_it(
-    tmp_path: Path, embedder: Embedder
-) -> None:
+def test_a_question_finds_the_passage_that_answers_it(tmp_path: Path, embedder: Embedder) -> None:
     store = EdgeVectors(tmp_path)
     documents = [document("Bees"), document("Bridges"), document("Bread"), document("Taxes")]
     indexed(store, "ada", documents, embedder)
@@ -80,7 +78,11 @@ def test_questions_come_from_train_documents_only(embedder: Embedder) -> None:
 
 
 def test_ranks_and_scores_are_what_they_say() -> None:
-    asked = [Question("a", "title", "d1"), Question("b", "passage", "c2"), Question("c", "title", "x")]
+    asked = [
+        Question("a", "title", "d1"),
+        Question("b", "passage", "c2"),
+        Question("c", "title", "x"),
+    ]
     hits = [("d0", "c0"), ("d1", "c1"), ("d2", "c2")]
     found = ranks(asked, lambda question: hits)
     assert found == [2, 3, None]

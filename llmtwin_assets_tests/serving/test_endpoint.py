@@ -4,9 +4,9 @@ import pytest
 
 from llmtwin_assets.serving.assets import refuse_unless_passed
 from llmtwin_assets.serving.endpoint import (
-    NoTwinError,
-    NothingToRollBackError,
     NotEvaluatedError,
+    NothingToRollBackError,
+    NoTwinError,
     link_model,
     rollback,
     serving,

@@ -9,9 +9,9 @@ from llmtwin_assets_tests.writing import paragraph
 def sample(number: int, split: str = "train") -> InstructSample:
     answer = paragraph(random.Random(number), 6)
     return InstructSample(
-        id=f"s{number}", document_id=f"d{number}", split="held-out" if split != "train" else "train",
-        kind="write", instruction=f"Write {number}", answer=answer, start=10,
-        end=10 + len(answer), origin="author", written_by="rules",
+        id=f"s{number}", document_id=f"d{number}", kind="write", instruction=f"Write {number}",
+        answer=answer, start=10, end=10 + len(answer), origin="author", written_by="rules",
+        split="train" if split == "train" else "held-out",
     )  # fmt: skip
 
 
