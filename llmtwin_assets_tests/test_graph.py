@@ -51,8 +51,9 @@ def test_every_asset_is_made_and_every_gate_opens(made) -> None:
 
 def test_nothing_is_made_twice(made) -> None:
     world, _ = made
-    before = {path: path.stat().st_mtime_ns for path in world.settings.home.rglob("*")
-              if path.is_file() and path.suffix in (".parquet", ".safetensors", ".gguf")}  # fmt: skip
+    kinds = (".parquet", ".safetensors", ".gguf")
+    files = [path for path in world.settings.home.rglob("*") if path.suffix in kinds]
+    before = {path: path.stat().st_mtime_ns for path in files}
     again = world.materialise("ada")
     assert again.success
     assert rebuilt(again) == dict.fromkeys(ASSETS, False)

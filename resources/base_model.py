@@ -20,6 +20,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+from resources import gguf_file
 from resources.artifacts import sha256
 from resources.errors import LlmTwinError
 
@@ -121,16 +122,10 @@ def check_safetensors(path: Path) -> None:
 
 def check_gguf(path: Path) -> None:
     """Refuse a GGUF file that is not one or ends before its last tensor."""
-    from gguf import GGUFReader
-
     try:
-        reader = GGUFReader(path)
-        end = max((t.data_offset + t.n_bytes for t in reader.tensors), default=0)
-    # The reader maps the file and slices it: a cut file shows as whichever of these comes first.
-    except (ValueError, IndexError, KeyError, TypeError, OverflowError, MemoryError) as error:
-        raise _damaged(path, "it cannot be read as GGUF") from error
-    if not reader.tensors or path.stat().st_size < end:
-        raise _damaged(path, "it ends before its last tensor")
+        gguf_file.tensors(path)
+    except (ValueError, RecursionError) as error:
+        raise _damaged(path, f"it cannot be read as GGUF: {error}") from error
 
 
 def quiet() -> None:

@@ -25,14 +25,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from llmtwin_assets import prompts as prompt_format
-from llmtwin_assets.records import InstructSample, from_frame
-from llmtwin_assets.training import models, script
+from llmtwin_assets.records import InstructSample
+from llmtwin_assets.training import held_out, models, script
 from resources.artifacts import sha256, write_atomically
 from resources.base_model import fingerprint
-from resources.errors import LlmTwinError
 
-HELD_OUT_TOKENS = 4_000  # enough for the second decimal of nats per token, a minute on 2 cores
 TEMPERATURE = 0.8
 ANSWERS = "answers.jsonl"
 BATCH = 8  # texts at once, and between two progress lines
@@ -41,17 +38,18 @@ Item = TypeVar("Item")
 Measured = dict[str, Any]  # nats, tokens, texts
 
 
-class NothingHeldOutError(LlmTwinError):
-    """There is no held-out sample to measure with."""
-
-
 def main(spec: script.Spec, report: script.Report) -> dict[str, Any]:
     """Measure every model on the same rows and prompts; returns the result described above."""
     started = time.monotonic()
     directories = {name: Path(path) for name, path in script.field(spec, "models").items()}
-    samples = held_out_samples(Path(script.field(spec, "samples")))
-    scored = within_budget(samples, directories, int(spec.get("held_out_tokens", HELD_OUT_TOKENS)))
-    asked = evenly(samples, int(script.field(spec, "prompts")))
+    if not directories:
+        raise script.BadSpecError("the spec file", "it names no model", "Add one to 'models'")
+    samples = held_out.samples(Path(script.field(spec, "samples")))
+    # As the first model counts tokens; the rows are the same for every model.
+    counter = models.tokenizer_of(next(iter(directories.values())))
+    budget = int(spec.get("held_out_tokens", held_out.TOKENS))
+    scored = held_out.within_budget(samples, counter, budget)
+    asked = held_out.evenly(samples, int(script.field(spec, "prompts")))
     work = Path(spec.get("work") or Path(spec["output"]) / "measured")
     measured: dict[str, Measured] = {}
     for name, directory in directories.items():
@@ -68,40 +66,6 @@ def main(spec: script.Spec, report: script.Report) -> dict[str, Any]:
         "answers": len(rows),
         "seconds": round(time.monotonic() - started, 1),
     }
-
-
-def held_out_samples(path: Path) -> list[InstructSample]:
-    """The rows that nothing was trained on, in their order; raises ``NothingHeldOutError``."""
-    import polars as pl
-
-    rows = from_frame(InstructSample, pl.read_parquet(path))
-    found = [row for row in rows if row.split == "held-out" and row.answer.strip()]
-    if not found:
-        raise NothingHeldOutError(
-            str(path),
-            "no row of it is in the split 'held-out'",
-            "Add documents by the author, so that some can be held out",
-        )
-    return found
-
-
-def within_budget(
-    samples: Sequence[InstructSample], directories: Mapping[str, Path], tokens: int
-) -> list[InstructSample]:
-    """Evenly spaced samples whose answers have about ``tokens`` tokens together, as the first
-    model counts them; the same for every model. Raises ``NothingHeldOutError`` without a model."""
-    if not directories:
-        raise NothingHeldOutError("the spec file", "it names no model", "Add one to 'models'")
-    tokenizer = models.tokenizer_of(next(iter(directories.values())))
-    lengths = [len(models.encode(tokenizer, sample.answer)) for sample in samples]
-    return evenly(samples, max(1, tokens * len(samples) // max(sum(lengths), 1)))
-
-
-def evenly(items: Sequence[Item], count: int) -> list[Item]:
-    """``count`` of the items, evenly spaced, or all when there are no more."""
-    if count >= len(items):
-        return list(items)
-    return [items[index * len(items) // count] for index in range(count)]
 
 
 def measure(
@@ -121,7 +85,7 @@ def measure(
     texts = models.generate(
         model,
         tokenizer,
-        _heads(tokenizer, author, asked),
+        held_out.heads(tokenizer, author, asked),
         max_new_tokens=int(script.field(spec, "tokens")),
         temperature=float(spec.get("temperature", TEMPERATURE)),
         seed=int(spec.get("seed", 0)),
@@ -173,7 +137,7 @@ def _nats(
     nats, tokens = 0.0, 0
     for start in range(0, len(samples), BATCH):
         batch = samples[start : start + BATCH]
-        heads = _heads(tokenizer, author, batch)
+        heads = held_out.heads(tokenizer, author, batch)
         for cost, length in models.nats_per_token(
             model, tokenizer, heads, [sample.answer for sample in batch], BATCH
         ):
@@ -185,19 +149,12 @@ def _nats(
             last=done == len(samples),
         )
     if not tokens:
-        raise NothingHeldOutError(
+        raise held_out.NothingHeldOutError(
             name,
             "the prompts alone fill its context, so nothing of the author's text was read",
             "Shorten the instructions, or choose a base model with a longer context",
         )
     return nats, tokens
-
-
-def _heads(tokenizer: Any, author: str, samples: Sequence[InstructSample]) -> list[str]:
-    return [
-        prompt_format.render(tokenizer, prompt_format.messages(author, sample.instruction))
-        for sample in samples
-    ]
 
 
 def _recall(kept: Path) -> Measured | None:

@@ -10,6 +10,7 @@ from llmtwin_assets.training import models
 from resources.base_model import quiet
 
 TEMPERATURE, TOP_P = 0.7, 0.9
+SHORTEST = 32  # tokens; a small model sometimes ends after its first clause
 
 
 class LocalEngine:
@@ -29,6 +30,7 @@ class LocalEngine:
             self._tokenizer,
             prompt,
             max_new_tokens=max_tokens,
+            min_new_tokens=min(SHORTEST, max_tokens),
             temperature=TEMPERATURE,
             top_p=TOP_P,
             seed=seed,

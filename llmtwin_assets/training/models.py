@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from llmtwin_assets.training import llama_gguf
 from resources import base_model
 from resources.base_model import BaseModelDamagedError, quiet
 from resources.errors import LlmTwinError
@@ -33,13 +34,16 @@ def load(directory: Path, dtype: str = "float32") -> tuple[Any, Any]:
     import torch
     from transformers import AutoModelForCausalLM
 
-    options: dict[str, Any] = {"dtype": getattr(torch, dtype), "trust_remote_code": False}
-    if (directory / QUANTISED).is_file():
-        options |= _unpacked(directory)
-    else:
-        options["use_safetensors"] = True
     try:
-        model = AutoModelForCausalLM.from_pretrained(str(directory), **options)
+        if (directory / QUANTISED).is_file():
+            model = _unpacked(directory, getattr(torch, dtype))
+        else:
+            model = AutoModelForCausalLM.from_pretrained(
+                str(directory),
+                dtype=getattr(torch, dtype),
+                trust_remote_code=False,
+                use_safetensors=True,
+            )
     except (ValueError, KeyError, RuntimeError, OSError, TypeError) as error:
         raise BaseModelDamagedError(
             str(directory),
@@ -177,12 +181,14 @@ def stream(
     prompt: str,
     *,
     max_new_tokens: int = 256,
+    min_new_tokens: int = 0,
     temperature: float = 0.8,
     top_p: float = 0.95,
     seed: int | None = None,
 ) -> Iterator[str]:
     """The text after ``prompt``, piece by piece as it is written.
 
+    Before ``min_new_tokens`` the model may not end its text.
     Closing the iterator stops the writing at the next token. An error while writing is raised
     here, after the pieces that came before it.
     """
@@ -206,6 +212,7 @@ def stream(
                     **inputs,
                     **sampling(temperature, top_p),
                     max_new_tokens=max_new_tokens,
+                    min_new_tokens=min_new_tokens or None,
                     pad_token_id=tokenizer.pad_token_id,
                     streamer=pieces,
                     stopping_criteria=StoppingCriteriaList([stop]),
@@ -322,10 +329,17 @@ class _seeded:
         torch.set_rng_state(self._state)
 
 
-def _unpacked(directory: Path) -> dict[str, Any]:
-    from transformers import GgufConfig
+def _unpacked(directory: Path, dtype: Any) -> Any:
+    """The model of a quantised checkpoint. transformers can read GGUF too, but parses the
+    vocabulary three times and takes five times as long."""
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
 
-    return {
-        "gguf_file": QUANTISED,
-        "quantization_config": GgufConfig(dequantize=True),
+    config = LlamaConfig.from_pretrained(str(directory))
+    weights = {
+        name: torch.from_numpy(values).to(dtype)
+        for name, values in llama_gguf.read(directory / QUANTISED, config.to_dict())
     }
+    if config.tie_word_embeddings:
+        weights["lm_head.weight"] = weights["model.embed_tokens.weight"]
+    return LlamaForCausalLM.from_pretrained(None, config=config, state_dict=weights, dtype=dtype)

@@ -19,8 +19,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from llmtwin_assets import prompts, records
-from llmtwin_assets.training import gguf_export, loop, models, script
+from llmtwin_assets import records
+from llmtwin_assets.training import held_out, llama_gguf, models, script
 from resources.base_model import quiet
 
 COPIED = ("*.json", "*.jinja", "*.txt", "*.model")  # configuration and tokenizer
@@ -34,14 +34,15 @@ def main(spec: script.Spec, report: script.Report) -> dict[str, Any]:
     author_name = str(script.field(spec, "author_name"))
     started = time.monotonic()
     quiet()
-    before, tokenizer = models.load(source)
-    texts = held_out(Path(script.field(spec, "samples")), tokenizer, int(spec.get("tokens", 4000)))
+    before, tokenizer = models.load(source, models.fastest())
+    rows = held_out.samples(Path(script.field(spec, "samples")))
+    texts = held_out.within_budget(rows, tokenizer, int(spec.get("tokens", held_out.TOKENS)))
     report(f"quantize measures {len(texts)} held-out texts before")
     scores = measure(before, tokenizer, author_name, texts)
     del before
     write(source, target, f"{author_name}'s twin")
     loading = time.monotonic()
-    after, tokenizer = models.load(target)
+    after, tokenizer = models.load(target, models.fastest())
     loaded = time.monotonic() - loading
     report(f"quantize measures {len(texts)} held-out texts after")
     again = measure(after, tokenizer, author_name, texts)
@@ -66,39 +67,14 @@ def write(source: Path, target: Path, name: str) -> None:
         for path in source.glob(pattern):
             if not path.name.endswith(".index.json"):  # of shards that are not copied
                 shutil.copyfile(path, target / path.name)
-    gguf_export.export(source, target / models.QUANTISED, name)
-
-
-def held_out(path: Path, tokenizer: Any, budget: int) -> list[records.InstructSample]:
-    """Held-out rows up to ``budget`` tokens of answers, at least one row, in the file's order.
-
-    Raises ``NothingToTrainError`` when nothing is held out.
-    """
-    import polars as pl
-
-    samples = records.from_frame(records.InstructSample, pl.read_parquet(path))
-    chosen: list[records.InstructSample] = []
-    for sample in samples:
-        if sample.split != "held-out" or not sample.answer:
-            continue
-        budget -= len(models.encode(tokenizer, sample.answer))
-        if budget < 0 and chosen:
-            break
-        chosen.append(sample)
-    if not chosen:
-        raise loop.NothingToTrainError(
-            str(path), "no row of it is held out", "Hold out a document, so that loss is measured"
-        )
-    return chosen
+    llama_gguf.export(source, target / models.QUANTISED, name)
 
 
 def measure(
     model: Any, tokenizer: Any, author_name: str, texts: Sequence[records.InstructSample]
 ) -> Scores:
     """Nats and likeliest token at every token of the texts, each after its own prompt."""
-    heads = [
-        prompts.render(tokenizer, prompts.messages(author_name, text.instruction)) for text in texts
-    ]
+    heads = held_out.heads(tokenizer, author_name, texts)
     return models.score(model, tokenizer, heads, [text.answer for text in texts])
 
 

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from llmtwin_assets.evaluation import measure
-from llmtwin_assets.evaluation.measure import NothingHeldOutError, evenly, read_answers
+from llmtwin_assets.evaluation.measure import read_answers
 from llmtwin_assets.records import InstructSample, Split, to_frame
-from llmtwin_assets.training import models, script
+from llmtwin_assets.training import held_out, models, script
 from llmtwin_assets_tests import tiny_model
 
 
@@ -75,15 +75,6 @@ def test_the_same_seed_gives_the_same_texts_and_another_seed_others(spec: dict[s
     assert [row["text"] for row in run(spec | {"seed": 6})[1]] != first
 
 
-def test_held_out_tokens_are_capped_by_evenly_spaced_rows(tiny: Path) -> None:
-    samples = [sample(number, "held-out") for number in range(9)]
-    tokenizer = models.tokenizer_of(tiny)
-    length = len(models.encode(tokenizer, samples[0].answer))
-    for budget, ids in ((3 * length + 9, ["s0", "s3", "s6"]), (1, ["s0"])):
-        chosen = measure.within_budget(samples, {"base": tiny}, budget)
-        assert [each.id for each in chosen] == ids
-
-
 def test_progress_names_the_model_and_the_item(spec: dict[str, Any]) -> None:
     lines: list[str] = []
     run(spec, lines)
@@ -126,7 +117,7 @@ def test_a_model_that_changed_is_measured_anew(spec: dict[str, Any], tmp_path: P
 
 def test_samples_without_a_held_out_row_are_refused(spec: dict[str, Any], tmp_path: Path) -> None:
     to_frame(InstructSample, [sample(0, "train")]).write_parquet(tmp_path / "samples.parquet")
-    with pytest.raises(NothingHeldOutError, match="held-out"):
+    with pytest.raises(held_out.NothingHeldOutError, match="held-out"):
         run(spec)
 
 
@@ -134,8 +125,3 @@ def test_a_spec_without_prompts_is_refused_by_name(spec: dict[str, Any]) -> None
     del spec["prompts"]
     with pytest.raises(script.BadSpecError, match="prompts"):
         run(spec)
-
-
-def test_evenly_spaced_items_are_distinct_and_in_order() -> None:
-    assert evenly(range(10), 4) == [0, 2, 5, 7]
-    assert evenly(range(3), 9) == [0, 1, 2]

@@ -6,16 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from llmtwin_assets.training import gguf_export, models, quantize
+from llmtwin_assets.training import llama_gguf, models, quantize
 
 
 @pytest.mark.parametrize(("form", "tolerance"), [("F16", 2e-4), ("Q8_0", 2e-2)])
 def test_every_weight_reads_back_as_it_was(
-    tiny: Path, tmp_path: Path, form: gguf_export.Format, tolerance: float
+    tiny: Path, tmp_path: Path, form: llama_gguf.Format, tolerance: float
 ) -> None:
     shutil.copytree(tiny, tmp_path / "q")
     (tmp_path / "q" / "model.safetensors").unlink()
-    gguf_export.export(tiny, tmp_path / "q" / models.QUANTISED, "tiny", form)
+    llama_gguf.export(tiny, tmp_path / "q" / models.QUANTISED, "tiny", form)
     before, after = models.load(tiny)[0].state_dict(), models.load(tmp_path / "q")[0].state_dict()
     assert before.keys() == after.keys()
     for name, weight in before.items():
@@ -26,7 +26,7 @@ def test_every_weight_reads_back_as_it_was(
 def test_norms_keep_full_precision_and_matrices_take_eight_bits(tiny: Path, tmp_path: Path) -> None:
     from gguf import GGMLQuantizationType, GGUFReader
 
-    gguf_export.export(tiny, tmp_path / "m.gguf", "tiny")
+    llama_gguf.export(tiny, tmp_path / "m.gguf", "tiny")
     kinds = {
         tensor.name: GGMLQuantizationType(tensor.tensor_type).name
         for tensor in GGUFReader(tmp_path / "m.gguf").tensors
@@ -39,7 +39,7 @@ def test_norms_keep_full_precision_and_matrices_take_eight_bits(tiny: Path, tmp_
 def test_the_tokenizer_in_the_file_cuts_text_as_the_original(tiny: Path, tmp_path: Path) -> None:
     from transformers import AutoTokenizer
 
-    gguf_export.export(tiny, tmp_path / "m.gguf", "tiny")
+    llama_gguf.export(tiny, tmp_path / "m.gguf", "tiny")
     shutil.copyfile(tiny / "config.json", tmp_path / "config.json")
     inside = AutoTokenizer.from_pretrained(str(tmp_path), gguf_file="m.gguf")
     original = models.tokenizer_of(tiny)
@@ -53,7 +53,7 @@ def test_rotary_pairs_come_side_by_side() -> None:
     import numpy as np
 
     weight = np.arange(8, dtype=np.float32).reshape(8, 1)
-    assert gguf_export.interleave(weight, 2)[:, 0].tolist() == [0, 2, 1, 3, 4, 6, 5, 7]
+    assert llama_gguf.interleave(weight, 2)[:, 0].tolist() == [0, 2, 1, 3, 4, 6, 5, 7]
 
 
 @pytest.mark.parametrize(
@@ -70,13 +70,13 @@ def test_what_would_be_written_wrongly_is_refused(
     shutil.copytree(tiny, tmp_path / "other")
     path = tmp_path / "other" / "config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {field: value}))
-    with pytest.raises(gguf_export.UnsupportedModelError):
+    with pytest.raises(llama_gguf.UnsupportedModelError):
         quantize.write(tmp_path / "other", tmp_path / "q", "other")
     assert not list((tmp_path / "q").glob("*.gguf"))
 
 
 def test_llama_3s_long_context_factors_slow_long_waves_only() -> None:
-    factors = gguf_export._llama3_factors(
+    factors = llama_gguf._llama3_factors(
         {
             "hidden_size": 4096,
             "num_attention_heads": 32,

@@ -1,6 +1,7 @@
-"""Write a model of the Llama architecture as GGUF, the format of llama.cpp and its relatives.
+"""Models of the Llama architecture as GGUF, the format of llama.cpp and its relatives.
 
-A directory of safetensors in, one file out: metadata, tokenizer, tensors. Norms stay in F32,
+``export`` takes a directory of safetensors and writes one file: metadata, tokenizer, tensors;
+``read`` gives the tensors back. Norms stay in F32,
 matrices become Q8_0 (or F16). Quantising below 8 bits needs importance data and llama.cpp itself;
 measuring the result is not done here.
 """
@@ -11,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from resources import gguf_file
 from resources.errors import LlmTwinError
 
 if TYPE_CHECKING:
@@ -200,6 +202,41 @@ def _tensors(directory: Path, config: dict[str, Any]) -> Iterator[tuple[str, "Ar
                 yield gguf_name(directory, name), values
     if rope(config).get("rope_type") == "llama3":
         yield "rope_freqs.weight", _llama3_factors(config)
+
+
+def read(path: Path, config: dict[str, Any]) -> "Iterator[tuple[str, Array]]":
+    """The reverse of ``export``: name in transformers and fp32 values of every tensor."""
+    heads = config["num_attention_heads"]
+    groups = config.get("num_key_value_heads") or heads
+    for name, tensor in gguf_file.tensors(path).items():
+        ours = _transformers_name(name)
+        if ours is None:
+            continue
+        values: Array = gguf_file.values(path, tensor)
+        if ours.endswith("q_proj.weight"):
+            values = _uninterleave(values, heads)
+        if ours.endswith("k_proj.weight"):
+            values = _uninterleave(values, groups)
+        yield ours, values
+
+
+def _uninterleave(weight: "Array", heads: int) -> "Array":
+    """The reverse of ``interleave``."""
+    rows, columns = weight.shape
+    pairs = weight.reshape(heads, rows // heads // 2, 2, columns)
+    return pairs.swapaxes(1, 2).reshape(rows, columns)
+
+
+def _transformers_name(name: str) -> str | None:
+    """The name in transformers of one of GGUF's; None for what is no weight (rotary factors)."""
+    for ours, theirs in OUTER.items():
+        if name == theirs:
+            return ours
+    _, layer, known, *_ = [*name.split(".", 3), "", ""]
+    for part, theirs in INNER.items():
+        if known == theirs:
+            return f"model.layers.{layer}.{part}.weight"
+    return None
 
 
 def gguf_name(directory: Path, name: str) -> str:
