@@ -15,8 +15,6 @@ import typer
 from llmtwin_assets.settings import PROJECT, Settings, from_environment
 from resources.errors import LlmTwinError
 
-QUESTION = "What do you think a good government should guard against?"
-
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
@@ -38,13 +36,15 @@ class RunFailedError(LlmTwinError):
 def twin(
     author: AuthorArgument = "james-madison",
     recipe: Annotated[str, typer.Option(help="A recipe of training/recipes.py.")] = "",
-    question: Annotated[str, typer.Option(help="What to ask at the end.")] = QUESTION,
+    question: Annotated[
+        str, typer.Option(help="What to ask at the end; something the author wrote on without.")
+    ] = "",
 ) -> None:
     """Make an author's twin, from sources to an answer. Example: llmtwin twin john-jay"""
     with refusals():
         settings = prepared()
         materialise(settings, author, recipe)
-        say(settings, author, question)
+        say(settings, author, question or opening_question(settings, author))
         print(
             f"\nAsk more:  llmtwin ask {author} 'YOUR QUESTION'\n"
             f"Figures:   llmtwin status {author}\n"
@@ -181,6 +181,16 @@ def materialise(settings: Settings, author: str, recipe: str = "") -> None:
             "Do what it says and run again; what was made is kept",
         )
     print(f"The twin of {author} is ready ({time.monotonic() - began:.0f} seconds).")
+
+
+def opening_question(settings: Settings, author: str) -> str:
+    """A question about the newest thing that the author's twin learned from."""
+    from llmtwin_assets.features.assets import read_documents
+    from llmtwin_assets.serving.answer import opening_question as about
+    from resources.artifacts import open_artifacts
+
+    artifacts = open_artifacts(settings.artifacts_url)
+    return about(read_documents(artifacts.current(author, "cleaned_documents")))
 
 
 def say(settings: Settings, author: str, question: str) -> None:

@@ -1,10 +1,11 @@
 """An answer as an author, with the passages it comes from."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import date
 
 from llmtwin_assets import prompts
-from llmtwin_assets.records import Passage
+from llmtwin_assets.records import Document, Passage
 from llmtwin_assets.retrieval.search import retrieve
 from llmtwin_assets.serving.endpoint import Endpoint
 from llmtwin_assets.serving.engine import LocalEngine
@@ -34,3 +35,12 @@ def answer(
     passages = retrieve(endpoint.author, question, PASSAGES, vectors, embedder)
     chat = prompts.messages(endpoint.name, question, passages)
     return Answer(passages, engine.stream(chat, TOKENS))
+
+
+def opening_question(documents: Sequence[Document]) -> str:
+    """A first question to an author's twin: about the newest document that it learned from."""
+    newest = max(
+        (document for document in documents if document.split == "train"),
+        key=lambda document: (document.published or date.min, document.id),
+    )
+    return f"What would you say about “{newest.title}”?"

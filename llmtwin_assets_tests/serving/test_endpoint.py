@@ -1,7 +1,10 @@
+from datetime import date
 from pathlib import Path
 
 import pytest
 
+from llmtwin_assets.records import Document, Split
+from llmtwin_assets.serving.answer import opening_question
 from llmtwin_assets.serving.assets import refuse_unless_passed
 from llmtwin_assets.serving.endpoint import (
     NotEvaluatedError,
@@ -68,3 +71,15 @@ def test_only_the_evaluated_twin_with_open_gates_may_serve() -> None:
         refuse_unless_passed(report(twin="t0"), twin)
     with pytest.raises(NotEvaluatedError, match="not_worse_than_base"):
         refuse_unless_passed(report(found=3.5), twin)
+
+
+def test_the_opening_question_is_about_the_newest_train_document() -> None:
+    def document(title: str, year: int, split: Split) -> Document:
+        return Document(
+            id=title, kind="article", url="u", title=title, published=date(year, 1, 1),
+            text="t", search="t", raw_hash="h", split=split,
+        )  # fmt: skip
+
+    documents = [document("Old", 2020, "train"), document("New", 2023, "train")]
+    held = document("Held", 2024, "held-out")
+    assert opening_question([*documents, held]) == "What would you say about “New”?"
