@@ -57,13 +57,13 @@ def as_data_uri(png: bytes) -> str:
     return "data:image/png;base64," + base64.b64encode(png).decode("ascii")
 
 
-def document_lengths(dates: Sequence[date | None], words: Sequence[int]) -> bytes:
-    """Each document's length in words (log scale) over its date; undated ones are counted in the
-    title."""
-    dated = [(day, max(length, 1)) for day, length in zip(dates, words, strict=True) if day]
-    undated = len(words) - len(dated)
+def document_lengths(dates: Sequence[date | None], lengths: Sequence[int]) -> bytes:
+    """Each document's length in characters (log scale) over its date. Undated ones are counted in
+    the title."""
+    dated = [(day, max(length, 1)) for day, length in zip(dates, lengths, strict=True) if day]
+    undated = len(lengths) - len(dated)
     note = f", {undated} without a date" if undated else ""
-    with _figure(f"{len(words)} documents{note}", "", "words") as (axes, png):
+    with _figure(f"{len(lengths)} documents{note}", "", "characters") as (axes, png):
         if not dated:
             _say(axes, "no document has a date")
         else:

@@ -1,13 +1,15 @@
 """The document store: what authors wrote, as mappings, one row per work.
 
-Speaks plain mappings and knows nothing of what their fields mean beyond the four it keys on:
-``id``, ``author``, ``kind`` and ``hash``. Every write is one transaction, so a killed writer
-leaves the store as it was before or after the whole call. Many processes may write at once.
+Speaks plain mappings and knows nothing of what their fields mean beyond those it keys on: ``id``,
+``author``, ``kind``, ``hash`` (of the content) and ``stamp`` (by which a source tells, without
+reading it, that an item is as it was; optional, and no part of the content), and ``published`` and
+``text`` of ``lengths``. Every write is one transaction, so a killed writer leaves the store as it
+was before or after the whole call. Many processes may write at once.
 """
 
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,7 +22,7 @@ from resources.errors import LlmTwinError, UnknownSchemeError
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS documents (
     id TEXT PRIMARY KEY, author TEXT NOT NULL, kind TEXT NOT NULL, hash TEXT NOT NULL,
-    body TEXT NOT NULL, written TEXT NOT NULL, deleted INTEGER NOT NULL DEFAULT 0);
+    stamp TEXT, body TEXT NOT NULL, written TEXT NOT NULL, deleted INTEGER NOT NULL DEFAULT 0);
 CREATE INDEX IF NOT EXISTS documents_by_author ON documents (author, kind, deleted);
 CREATE TABLE IF NOT EXISTS splits (
     author TEXT NOT NULL, document_id TEXT NOT NULL, split TEXT NOT NULL,
@@ -52,15 +54,30 @@ class SyncCounts:
 class DocumentStore(Protocol):
     """What every backend does. ``author`` is required in every call that reads or writes."""
 
-    def hashes(self, author: str, kind: str) -> dict[str, str]:
-        """id -> hash of the author's live documents of a kind."""
+    def hashes(self, author: str, kind: str | None = None) -> dict[str, str]:
+        """id -> hash of the author's live documents (of a kind)."""
 
-    def documents(self, author: str, kind: str | None = None) -> Iterator[dict[str, Any]]:
-        """The author's live documents, ordered by id."""
+    def stamps(self, author: str, kind: str) -> dict[str, str]:
+        """id -> stamp of the author's live documents of a kind, where they have one."""
 
-    def sync(self, author: str, kind: str, documents: Iterable[Mapping[str, Any]]) -> SyncCounts:
-        """Make the live documents of this author and kind exactly ``documents``. Unchanged hashes
-        are not written; documents no longer listed are tombstoned."""
+    def documents(
+        self, author: str, kind: str | None = None, ids: Collection[str] | None = None
+    ) -> Iterator[dict[str, Any]]:
+        """The author's live documents (of a kind, with these ids), ordered by id."""
+
+    def lengths(self, author: str, kind: str) -> list[tuple[str | None, int]]:
+        """(``published``, characters of ``text``) of the author's live documents of a kind."""
+
+    def sync(
+        self,
+        author: str,
+        kind: str,
+        documents: Iterable[Mapping[str, Any]],
+        unread: Collection[str] = (),
+    ) -> SyncCounts:
+        """Make the live documents of this author and kind exactly ``documents`` and those stored
+        ones whose ids are in ``unread``. Unchanged hashes are not written; documents no longer
+        listed are tombstoned."""
 
     def splits(self, author: str) -> dict[str, str]:
         """document id -> split, for every document that ever got one."""
@@ -81,29 +98,60 @@ class SqliteDocuments:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def hashes(self, author: str, kind: str) -> dict[str, str]:
-        """id -> hash of the author's live documents of a kind."""
+    def hashes(self, author: str, kind: str | None = None) -> dict[str, str]:
+        """id -> hash of the author's live documents (of a kind)."""
         with self._read() as db:
             return dict(
                 db.execute(
-                    "SELECT id, hash FROM documents WHERE author=? AND kind=? AND deleted=0",
+                    "SELECT id, hash FROM documents WHERE author=? AND deleted=0"
+                    " AND (? IS NULL OR kind=?)",
+                    (author, kind, kind),
+                ).fetchall()
+            )
+
+    def stamps(self, author: str, kind: str) -> dict[str, str]:
+        """id -> stamp of the author's live documents of a kind, where they have one."""
+        with self._read() as db:
+            return dict(
+                db.execute(
+                    "SELECT id, stamp FROM documents WHERE author=? AND kind=? AND deleted=0"
+                    " AND stamp IS NOT NULL",
                     (author, kind),
                 ).fetchall()
             )
 
-    def documents(self, author: str, kind: str | None = None) -> Iterator[dict[str, Any]]:
-        """The author's live documents, ordered by id."""
+    def documents(
+        self, author: str, kind: str | None = None, ids: Collection[str] | None = None
+    ) -> Iterator[dict[str, Any]]:
+        """The author's live documents (of a kind, with these ids), ordered by id."""
+        wanted = None if ids is None else json.dumps(sorted(ids))
         with self._read() as db:
             rows = db.execute(
                 "SELECT body FROM documents WHERE author=? AND deleted=0"
-                " AND (? IS NULL OR kind=?) ORDER BY id",
-                (author, kind, kind),
+                " AND (? IS NULL OR kind=?)"
+                " AND (? IS NULL OR id IN (SELECT value FROM json_each(?))) ORDER BY id",
+                (author, kind, kind, wanted, wanted),
             )
             for (body,) in rows:
                 yield json.loads(body)
 
-    def sync(self, author: str, kind: str, documents: Iterable[Mapping[str, Any]]) -> SyncCounts:
-        """Make the live documents of this author and kind exactly ``documents``; see the protocol.
+    def lengths(self, author: str, kind: str) -> list[tuple[str | None, int]]:
+        """(``published``, characters of ``text``) of the author's live documents of a kind."""
+        with self._read() as db:
+            return db.execute(
+                "SELECT json_extract(body, '$.published'), length(json_extract(body, '$.text'))"
+                " FROM documents WHERE author=? AND kind=? AND deleted=0 ORDER BY id",
+                (author, kind),
+            ).fetchall()
+
+    def sync(
+        self,
+        author: str,
+        kind: str,
+        documents: Iterable[Mapping[str, Any]],
+        unread: Collection[str] = (),
+    ) -> SyncCounts:
+        """Make the live documents exactly these; see the protocol.
 
         Raises ``OtherAuthorsDocumentError`` when an id belongs to another author.
         """
@@ -111,36 +159,40 @@ class SqliteDocuments:
         now = datetime.now(UTC).isoformat(timespec="seconds")
         with self._write() as db:
             stored = {
-                row[0]: (row[1], row[2])
+                row[0]: row[1:]
                 for row in db.execute(
-                    "SELECT id, hash, deleted FROM documents WHERE author=? AND kind=?",
+                    "SELECT id, hash, stamp, deleted FROM documents WHERE author=? AND kind=?",
                     (author, kind),
                 )
             }
-            live = {id_ for id_, (_, deleted) in stored.items() if not deleted}
-            changed = [
-                (id_, author, kind, document["hash"], _json(document), now)
-                for id_, document in listed.items()
-                if stored.get(id_) != (document["hash"], 0)
-            ]
-            self._refuse_foreign_ids(db, author, [row[0] for row in changed])
+            live = {id_ for id_, (_, _, deleted) in stored.items() if not deleted}
+            changed, touched = _changes(listed, stored)
+            self._refuse_foreign_ids(db, author, list(changed))
             db.executemany(
-                "INSERT INTO documents (id, author, kind, hash, body, written)"
-                " VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET kind=excluded.kind,"
-                " hash=excluded.hash, body=excluded.body, written=excluded.written, deleted=0",
-                changed,
+                "INSERT INTO documents (id, author, kind, hash, stamp, body, written)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET kind=excluded.kind,"
+                " hash=excluded.hash, stamp=excluded.stamp, body=excluded.body,"
+                " written=excluded.written, deleted=0",
+                [
+                    (id_, author, kind, doc["hash"], doc.get("stamp"), _json(doc), now)
+                    for id_, doc in changed.items()
+                ],
             )
-            gone = live - listed.keys()
+            db.executemany(
+                "UPDATE documents SET stamp=? WHERE id=?",
+                [(stamp, id_) for id_, stamp in touched.items()],
+            )
+            gone = live - listed.keys() - set(unread)
             db.executemany(
                 "UPDATE documents SET deleted=1, written=? WHERE id=?",
                 [(now, id_) for id_ in gone],
             )
-        updated = sum(row[0] in live for row in changed)
+        updated = len(changed.keys() & live)
         return SyncCounts(
             inserted=len(changed) - updated,
             updated=updated,
             deleted=len(gone),
-            unchanged=len(listed) - len(changed),
+            unchanged=len(listed.keys() | (live & set(unread))) - len(changed),
         )
 
     def splits(self, author: str) -> dict[str, str]:
@@ -237,6 +289,21 @@ def open_documents(url: str) -> DocumentStore:
     if parts.scheme != "sqlite":
         raise UnknownSchemeError(url, ("sqlite:///",))
     return SqliteDocuments(Path(unquote(parts.path)))
+
+
+def _changes(
+    listed: Mapping[str, Mapping[str, Any]], stored: Mapping[str, Sequence[Any]]
+) -> tuple[dict[str, Mapping[str, Any]], dict[str, str]]:
+    """Documents whose content is new, and new stamps of those whose content is not."""
+    changed: dict[str, Mapping[str, Any]] = {}
+    touched: dict[str, str] = {}
+    for id_, document in listed.items():
+        content, stamp, deleted = stored.get(id_, (None, None, 0))
+        if deleted or content != document["hash"]:
+            changed[id_] = document
+        elif document.get("stamp") not in (None, stamp):
+            touched[id_] = document["stamp"]
+    return changed, touched
 
 
 def _json(document: Mapping[str, Any]) -> str:

@@ -38,7 +38,8 @@ def _raw_asset(name: str, kind: str, description: str) -> dg.AssetsDefinition:
         artifacts: dg.ResourceParam[ArtifactStore],
     ) -> dg.MaterializeResult:
         step = Step(context, artifacts)
-        listing = list_sources(registry.read().author(step.author), registry.base, kind)
+        author, known = registry.read().author(step.author), documents.stamps(step.author, kind)
+        listing = list_sources(author, registry.base, kind, known)
         counts = sync(documents, step.author, kind, listing, config.allow_loss)
         context.log.info(
             f"{counts.inserted} new, {counts.updated} edited, {counts.deleted} gone, "
@@ -47,9 +48,11 @@ def _raw_asset(name: str, kind: str, description: str) -> dg.AssetsDefinition:
         content = digest_of(documents.hashes(step.author, kind).values())
 
         def build(folder: Path) -> Facts:
-            figures, plots = overview(listing)
+            figures, plots = overview(
+                documents.lengths(step.author, kind), len(listing.quarantined)
+            )
             save_plots(folder, plots)
-            return {"content": content, "rows": len(listing.documents), **figures}
+            return {"content": content, **figures}
 
         quarantined = sorted(listing.quarantined.items())
         return step.publish({"content": content, "quarantined": quarantined}, build)

@@ -5,9 +5,10 @@ file's name. Files with an editor's frame say so in the registry (``header_ends`
 the frame gives title and date and is not part of the text.
 """
 
+import hashlib
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from functools import partial
@@ -40,17 +41,28 @@ class Parsed:
     text: str
 
 
-def list_folder(author: str, source: FolderSource, root: Path) -> Listing:
-    """The documents below ``root``; raises ``SourceMissingError`` when there is nothing to list."""
+def list_folder(
+    author: str, source: FolderSource, root: Path, known: Mapping[str, str] | None = None
+) -> Listing:
+    """The documents below ``root``; raises ``SourceMissingError`` when there is nothing to list.
+
+    ``known`` is id -> stamp of stored documents: a file whose stamp is the same is not read.
+    """
     if not root.is_dir():
         raise SourceMissingError(
             str(root), f"{author}'s folder is not there", "Correct its path in authors.yaml"
         )
     listing = Listing()
+    rules = hashlib.sha256(f"{IMPORTER}{source.model_dump_json()}".encode()).hexdigest()[:8]
     for path in matching_files(source, root):
         name = path.relative_to(root).as_posix()
+        id_, stamp = _id(author, source, name), f"{rules}:{_stamp(path)}"
+        if known and known.get(id_) == stamp:
+            listing.unread.add(id_)
+            continue
         listing.take(name, partial(_read, author, source, path, name))
-    if not listing.documents and not listing.quarantined:
+        listing.stamps[id_] = stamp
+    if not (listing.documents or listing.unread or listing.quarantined):
         raise SourceMissingError(
             str(root),
             f"no file in {author}'s folder matches {', '.join(source.include)}",
@@ -69,13 +81,19 @@ def matching_files(source: FolderSource, root: Path) -> list[Path]:
 
 def fingerprint(source: FolderSource, root: Path) -> str:
     """Changes when a file comes, goes or is written; reads no file."""
-    return "|".join(_stamps(source, root)) if root.is_dir() else "missing"
+    if not root.is_dir():
+        return "missing"
+    files = matching_files(source, root)
+    return "|".join(f"{path.relative_to(root)}:{_stamp(path)}" for path in files)
 
 
-def _stamps(source: FolderSource, root: Path) -> Iterator[str]:
-    for path in matching_files(source, root):
-        stat = os.stat(path)
-        yield f"{path.relative_to(root)}:{stat.st_size}:{stat.st_mtime_ns}"
+def _stamp(path: Path) -> str:
+    stat = os.stat(path)
+    return f"{stat.st_size}:{stat.st_mtime_ns}"
+
+
+def _id(author: str, source: FolderSource, name: str) -> str:
+    return content_id(author, "folder", source.path, name)
 
 
 def _read(author: str, source: FolderSource, path: Path, name: str) -> RawDocument | None:
@@ -91,7 +109,7 @@ def _read(author: str, source: FolderSource, path: Path, name: str) -> RawDocume
     if not parsed.text.strip():
         raise UnreadableItemError(name, "there is no text in it", "Remove it from the folder")
     return RawDocument(
-        id=content_id(author, "folder", source.path, name),
+        id=_id(author, source, name),
         author=author,
         kind=source.kind,
         source="folder",

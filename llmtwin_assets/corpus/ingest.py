@@ -4,7 +4,7 @@ the difference. Knows the sources by type; each is read in a module of its own.
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -23,15 +23,22 @@ class ShrunkenSourceError(LlmTwinError):
     """A listing that lacks too many documents it had before to be believed."""
 
 
-def list_sources(author: Author, base: Path, kind: str | None = None) -> Listing:
-    """Everything the author's sources hold now, of one kind if given; one document per id."""
+def list_sources(
+    author: Author, base: Path, kind: str | None = None, known: Mapping[str, str] | None = None
+) -> Listing:
+    """Everything the author's sources hold now, of one kind if given; one document per id.
+
+    ``known`` is id -> stamp of stored documents, which need not be read when they are as they were.
+    """
     whole = Listing()
     for source in author.sources:
         if kind is not None and kind not in kinds(source):
             continue
-        listing = _list(author, source, base)
+        listing = _list(author, source, base, known)
         whole.documents += [d for d in listing.documents if kind is None or d.kind == kind]
         whole.quarantined.update(listing.quarantined)
+        whole.stamps.update(listing.stamps)
+        whole.unread |= listing.unread
     whole.documents = list({document.id: document for document in whole.documents}.values())
     return whole
 
@@ -47,7 +54,7 @@ def sync(
     """Write a listing; raises ``ShrunkenSourceError``, before anything is written, when more than
     30 % of the stored documents of this kind are gone and ``allow_loss`` is not set."""
     stored = store.hashes(author, kind)
-    listed = {document.id for document in listing.documents}
+    listed = {document.id for document in listing.documents} | listing.unread
     gone = len(stored.keys() - listed)
     if stored and gone > LOSS_ALLOWED * len(stored) and not allow_loss:
         raise ShrunkenSourceError(
@@ -55,17 +62,19 @@ def sync(
             f"{gone} of {len(stored)} stored documents are no longer listed",
             "Check the sources; if they are meant to be gone, materialise with allow_loss: true",
         )
-    counts = store.sync(author, kind, map(to_mapping, listing.documents))
+    read = [to_mapping(d, listing.stamps.get(d.id)) for d in listing.documents]
+    counts = store.sync(author, kind, read, listing.unread)
     store.set_quarantine(author, kind, listing.quarantined)
     return counts
 
 
-def to_mapping(document: RawDocument) -> dict[str, Any]:
-    """A document as the store keeps it: JSON values and the hash of all its fields."""
+def to_mapping(document: RawDocument, stamp: str | None = None) -> dict[str, Any]:
+    """A document as the store keeps it: JSON values, the hash of all its fields, its stamp."""
     fields = asdict(document)
     fields["published"] = document.published.isoformat() if document.published else None
     text = json.dumps(fields, ensure_ascii=False, sort_keys=True)
-    return {**fields, "hash": hashlib.sha256(text.encode("utf-8")).hexdigest()[:32]}
+    content = hashlib.sha256(text.encode("utf-8")).hexdigest()[:32]
+    return {**fields, "hash": content, "stamp": stamp}
 
 
 def digest_of(hashes: Iterable[str]) -> str:
@@ -85,8 +94,8 @@ def fingerprint(author: Author, base: Path) -> str:
     return hashlib.sha256("\n".join(parts).encode("utf-8")).hexdigest()[:16]
 
 
-def _list(author: Author, source: Source, base: Path) -> Listing:
+def _list(author: Author, source: Source, base: Path, known: Mapping[str, str] | None) -> Listing:
     root = resolve_path(source.path, base)
     if isinstance(source, FolderSource):
-        return folder.list_folder(author.id, source, root)
+        return folder.list_folder(author.id, source, root, known)
     return warehouse.list_warehouse(author.id, author.name, source, root)

@@ -1,24 +1,27 @@
-"""What a person wants to see of a listing: counts, dates, lengths. No text, no titles."""
+"""What a person wants to see of stored documents: counts, dates, lengths. No text, no titles."""
 
+from collections.abc import Sequence
+from datetime import date
 from typing import Any
 
-from llmtwin_assets.corpus.reading import Listing
 
-
-def overview(listing: Listing) -> tuple[dict[str, Any], dict[str, bytes]]:
-    """Facts and plots of a listing."""
-    words = [len(document.text.split()) for document in listing.documents]
-    dates = [document.published for document in listing.documents if document.published]
+def overview(
+    lengths: Sequence[tuple[str | None, int]], unreadable: int
+) -> tuple[dict[str, Any], dict[str, bytes]]:
+    """Facts and plots of documents, given as (ISO date or None, characters)."""
+    sizes = [characters for _, characters in lengths]
+    dates = [date.fromisoformat(day) if day else None for day, _ in lengths]
+    dated = [day for day in dates if day]
     figures: dict[str, int | str] = {
-        "documents": len(words),
-        "words": sum(words),
-        "unreadable": len(listing.quarantined),
+        "documents": len(sizes),
+        "characters": sum(sizes),
+        "unreadable": unreadable,
     }
-    if dates:
-        figures |= {"first": min(dates).isoformat(), "last": max(dates).isoformat()}
+    if dated:
+        figures |= {"first": min(dated).isoformat(), "last": max(dated).isoformat()}
     plots = {}
-    if words:
+    if sizes:
         from llmtwin_assets.plots import document_lengths
 
-        plots["lengths"] = document_lengths([d.published for d in listing.documents], words)
-    return {"unreadable": len(listing.quarantined), "figures": figures}, plots
+        plots["lengths"] = document_lengths(dates, sizes)
+    return {"rows": len(sizes), "unreadable": unreadable, "figures": figures}, plots

@@ -43,9 +43,13 @@ class UnreadableItemError(LlmTwinError):
 
 @dataclass
 class Listing:
-    """What a source holds now: its documents, and what could not be read (item -> reason)."""
+    """What a source holds now: the documents that were read, with a stamp where the source can tell
+    by it that an item is as it was; ids of stored documents that are as they were and were not
+    read; and what could not be read (item -> reason)."""
 
     documents: list[RawDocument] = field(default_factory=list)
+    stamps: dict[str, str] = field(default_factory=dict)
+    unread: set[str] = field(default_factory=set)
     quarantined: dict[str, str] = field(default_factory=dict)
 
     def take(self, item: str, read: Callable[[], RawDocument | None]) -> None:

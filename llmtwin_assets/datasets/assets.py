@@ -8,9 +8,13 @@ import dagster as dg
 
 from llmtwin_assets.datasets import instruct
 from llmtwin_assets.features.assets import cleaned_documents, read_documents
+from llmtwin_assets.features.chunk import same_documents
 from llmtwin_assets.records import Document, InstructSample, from_frame, to_frame
 from llmtwin_assets.steps import Facts, Step, author_asset, save_plots, save_table
 from resources.artifacts import ArtifactStore, Version
+
+SAMPLES = "samples.parquet"
+CANDIDATES = "candidates.parquet"  # before duplicates and leaks are taken out
 
 
 @author_asset("datasets", instruct.VERSION, {"polars"}, deps=[cleaned_documents])
@@ -22,15 +26,24 @@ def instruct_dataset(
     cleaned = step.input("cleaned_documents")
 
     def build(folder: Path) -> Facts:
-        documents = read_documents(cleaned)
-        rows = instruct.samples(documents)
-        facts = save_table(to_frame(InstructSample, rows), folder / "samples.parquet")
+        documents, before = read_documents(cleaned), step.previous()
+        unchanged: set[str] = set()
+        if before and before.facts["code"] == instruct.VERSION:
+            earlier = artifacts.version(step.author, "cleaned_documents", before.facts["made_of"])
+            unchanged = same_documents(documents, read_documents(earlier))
+        known = _read(before, CANDIDATES) if before and unchanged else []
+        found = instruct.candidates(documents, unchanged, known)
+        save_table(to_frame(InstructSample, found), folder / CANDIDATES)
+        rows = instruct.samples(documents, found)
+        facts = save_table(to_frame(InstructSample, rows), folder / SAMPLES)
         if rows:
             from llmtwin_assets.plots import histogram
 
             lengths = [len(row.answer.split()) for row in rows]
             save_plots(folder, {"answers": histogram(lengths, "words", "Answers")})
-        return facts | quality(rows, documents)
+        return (
+            facts | quality(rows, documents) | {"made_of": cleaned.digest, "code": instruct.VERSION}
+        )
 
     return step.publish({"documents": cleaned.digest}, build)
 
@@ -62,9 +75,13 @@ def quality(rows: list[InstructSample], documents: Iterable[Document]) -> Facts:
 
 def read_samples(version: Version) -> list[InstructSample]:
     """The rows of a version of instruct_dataset."""
+    return _read(version, SAMPLES)
+
+
+def _read(version: Version, name: str) -> list[InstructSample]:
     import polars as pl
 
-    return from_frame(InstructSample, pl.read_parquet(version.file("samples.parquet")))
+    return from_frame(InstructSample, pl.read_parquet(version.file(name)))
 
 
 assets = [instruct_dataset]

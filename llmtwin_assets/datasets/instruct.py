@@ -5,18 +5,15 @@ passage's key phrases, the sentence before it, a question that the author asks. 
 train on a held-out document, or keep a train sample that shares eight words in a row with one.
 """
 
-import hashlib
-import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from llmtwin_assets.datasets.passages import Span, passages
 from llmtwin_assets.features.phrases import key_phrases
 from llmtwin_assets.features.split import sentences
+from llmtwin_assets.features.words import ngrams, words
 from llmtwin_assets.records import Document, InstructSample, content_id
 
 VERSION = "instruct-1"
-NGRAM = 8  # words
-WORD = re.compile(r"\w+(?:['’]\w+)*")
 
 WRITE = (
     "Write a paragraph about {phrases}, for a piece titled “{title}”.",
@@ -26,46 +23,58 @@ WRITE = (
 CONTINUE = "Go on from here:\n\n{before}"
 
 
-def samples(documents: Iterable[Document]) -> list[InstructSample]:
-    """One sample for each prose passage of each document, without duplicate answers; train samples
-    that leak held-out text are left out."""
+def candidates(
+    documents: Iterable[Document],
+    unchanged: Collection[str] = (),
+    before: Iterable[InstructSample] = (),
+) -> list[InstructSample]:
+    """One sample for each prose passage of each document; those of ``unchanged`` documents (ids)
+    are taken from ``before``."""
+    old: dict[str, list[InstructSample]] = {}
+    for sample in before:
+        old.setdefault(sample.document_id, []).append(sample)
+    made: list[InstructSample] = []
+    for document in documents:
+        if document.id in unchanged:
+            made += old.get(document.id, [])
+        else:
+            made += _of_document(document)
+    return made
+
+
+def samples(
+    documents: Iterable[Document], found: Iterable[InstructSample] | None = None
+) -> list[InstructSample]:
+    """The candidates without duplicate answers, and without train samples that leak held-out text.
+
+    ``found`` are the documents' candidates, when they are at hand.
+    """
     documents = list(documents)
     made: list[InstructSample] = []
     answers: set[str] = set()
-    for document in documents:
-        for sample in _of_document(document):
-            key = " ".join(words(sample.answer))
-            if key not in answers:
-                answers.add(key)
-                made.append(sample)
     held = held_out_ngrams(documents)
-    return [sample for sample in made if sample.split == "held-out" or not leaks(sample, held)]
+    for sample in candidates(documents) if found is None else found:
+        key = "".join(sample.answer.split()).casefold()
+        if key in answers:
+            continue
+        answers.add(key)
+        if sample.split == "held-out" or not leaks(sample, held):
+            made.append(sample)
+    return made
 
 
-def held_out_ngrams(documents: Iterable[Document]) -> set[int]:
-    """Hashes of every run of eight words in held-out documents."""
-    held: set[int] = set()
+def held_out_ngrams(documents: Iterable[Document]) -> set[tuple[str, ...]]:
+    """Every run of eight words in held-out documents."""
+    held: set[tuple[str, ...]] = set()
     for document in documents:
         if document.split == "held-out":
             held.update(ngrams(words(document.text)))
     return held
 
 
-def leaks(sample: InstructSample, held: set[int]) -> bool:
+def leaks(sample: InstructSample, held: set[tuple[str, ...]]) -> bool:
     """Whether a sample shares a run of eight words with held-out text."""
-    return not held.isdisjoint(ngrams(words(sample.instruction + " . " + sample.answer)))
-
-
-def words(text: str) -> list[str]:
-    """The words of a text in lower case."""
-    return [match[0].lower() for match in WORD.finditer(text)]
-
-
-def ngrams(tokens: Sequence[str]) -> Iterator[int]:
-    """A hash for each run of eight tokens."""
-    for start in range(len(tokens) - NGRAM + 1):
-        run = " ".join(tokens[start : start + NGRAM])
-        yield int.from_bytes(hashlib.blake2b(run.encode(), digest_size=8).digest(), "big")
+    return not held.isdisjoint(ngrams(words(f"{sample.instruction} . {sample.answer}")))
 
 
 def _of_document(document: Document) -> Iterator[InstructSample]:

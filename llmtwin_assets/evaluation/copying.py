@@ -1,34 +1,16 @@
-"""Words, and what their sequences give away: copied text, and text that runs in circles.
+"""What sequences of words give away: copied text, and text that runs in circles.
 
-Copies are counted in word 8-grams, long enough that two people rarely write the same one by
-accident. It knows no model and no file; words are runs of letters, so that case, punctuation and
-line breaks hide no copy.
+Copies are counted in runs of eight words. It knows no model and no file.
 """
 
-import re
-import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 
-COPY = 8  # words of a sequence that counts as copied
+from llmtwin_assets.features.words import EIGHT, ngrams, words
+
 LOOP = 3  # words of a sequence whose return counts as repetition
 
-WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)*")
-UNSPACED = re.compile(r"[\u0e00-\u0eff\u3040-\u30ff\u3400-\u9fff]")
 
-
-def words(text: str) -> list[str]:
-    """The words of ``text``, case folded, in order. Scripts that put no space between words (Thai,
-    Japanese, Chinese) give one word per character."""
-    plain = unicodedata.normalize("NFKC", text).casefold().replace("’", "'")
-    return WORD.findall(UNSPACED.sub(r" \g<0> ", plain))
-
-
-def ngrams(sequence: Sequence[str], n: int) -> Iterator[tuple[str, ...]]:
-    """Every run of ``n`` words in a row; none when the text is shorter."""
-    return zip(*(sequence[start:] for start in range(n)), strict=False)
-
-
-def copied_share(texts: Iterable[str], source: Iterable[str], n: int = COPY) -> float:
+def copied_share(texts: Iterable[str], source: Iterable[str], n: int = EIGHT) -> float:
     """Share (0 to 1) of the word ``n``-grams of ``texts`` that stand verbatim in ``source``; 0 when
     the texts are too short to have any."""
     written = [gram for text in texts for gram in ngrams(words(text), n)]

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from statistics import NormalDist, pstdev
 from typing import TYPE_CHECKING
 
-from llmtwin_assets.evaluation.copying import COPY, ngrams, words
+from llmtwin_assets.features.words import EIGHT, ngrams, words
 from resources.errors import LlmTwinError
 
 if TYPE_CHECKING:
@@ -156,7 +156,7 @@ def same_writers(
 
 
 def _copies(texts: Sequence[str]) -> set[int]:
-    return {hash(gram) for text in texts for gram in ngrams(words(text), COPY)}
+    return {hash(gram) for text in texts for gram in ngrams(words(text), EIGHT)}
 
 
 def _overlap(one: set[int], other: set[int]) -> float:

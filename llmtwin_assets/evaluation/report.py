@@ -10,8 +10,9 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-from llmtwin_assets.evaluation.copying import copied_share, degenerate, longest_run, words
+from llmtwin_assets.evaluation.copying import copied_share, degenerate, longest_run
 from llmtwin_assets.evaluation.delta import AUTHOR, Delta
+from llmtwin_assets.features.words import words
 from llmtwin_assets.plots import as_data_uri, bars, delta_map
 
 Figures = dict[str, Any]

@@ -17,6 +17,8 @@ from resources.documents import DocumentStore
 from resources.embedder import Embedder
 from resources.vectors import EdgeVectors
 
+LEAST_KEPT = 0.999  # share of visible characters, in cleaning and in chunking
+
 
 @author_asset(
     "features", clean.VERSION, {"polars"}, deps=[raw_articles, raw_posts, raw_repositories]
@@ -31,11 +33,20 @@ def cleaned_documents(
     step = Step(context, artifacts)
     upstream = ("raw_articles", "raw_posts", "raw_repositories")
     content = [step.input(asset).facts["content"] for asset in upstream]
-    raw = list(documents.documents(step.author))
-    splits = documents_.decide_splits(documents, step.author, raw)
+    hashes, splits = documents.hashes(step.author), documents.splits(step.author)
+
+    def refreshed() -> documents_.Refreshed:
+        before = _reusable(step.previous(), clean.VERSION, "kept_share")
+        fetch = partial(documents.documents, step.author, None)
+        return documents_.refresh(hashes, fetch, read_documents(before))
+
+    if hashes.keys() - splits.keys():
+        splits = documents_.decide_splits(documents, step.author, refreshed().documents)
 
     def build(folder: Path) -> Facts:
-        rows = documents_.refresh(raw, splits, read_documents(step.previous()))
+        before = _reusable(step.previous(), clean.VERSION, "kept_share")
+        now = refreshed()
+        rows = documents_.with_splits(now.documents, splits)
         facts = save_table(to_frame(Document, rows), folder / "documents.parquet")
         words = {row.id: len(row.text.split()) for row in rows}
         held = [row.id for row in rows if row.split == "held-out"]
@@ -44,18 +55,20 @@ def cleaned_documents(
 
             save_plots(folder, {"words": histogram(list(words.values()), "words", "Documents")})
         return facts | {
-            "kept_share": documents_.kept_share(raw, rows),
+            "code": clean.VERSION,
+            "kept_share": min(now.kept_share, float(before.facts["kept_share"]) if before else 1.0),
             "words": sum(words.values()),
             "held_out": len(held),
             "figures": {
                 "documents": len(rows),
+                "documents cleaned anew": now.cleaned,
                 "words": sum(words.values()),
                 "held out": len(held),
                 "words held out": sum(words[id_] for id_ in held),
             },
         }
 
-    held_out = sorted(id_ for id_, split in splits.items() if split == "held-out")
+    held_out = sorted(id_ for id_ in hashes if splits[id_] == "held-out")
     return step.publish({"content": content, "held_out": held_out}, build)
 
 
@@ -71,7 +84,7 @@ def chunks(
     inputs = {"documents": cleaned.digest, "embedder": embedder.digest}
 
     def build(folder: Path) -> Facts:
-        before = step.previous()
+        before = _reusable(step.previous(), split.VERSION, "coverage")
         documents = read_documents(cleaned)
         unchanged: set[str] = set()
         if before and before.facts["embedder"] == embedder.digest:
@@ -92,9 +105,14 @@ def chunks(
 
             save_plots(folder, {"tokens": histogram(tokens, "tokens", "Chunks")})
         return facts | {
+            "code": split.VERSION,
             "made_of": cleaned.digest,
             "embedder": embedder.digest,
-            "coverage": _coverage(documents, rows),
+            # Unchanged documents are covered as they were.
+            "coverage": min(
+                float(before.facts["coverage"]) if before and unchanged else 1.0,
+                _coverage([d for d in documents if d.id not in unchanged], rows),
+            ),
             "longest": max(tokens, default=0),
             "limit": embedder.max_tokens,
             "figures": {
@@ -175,21 +193,30 @@ def _read(kind: Any, version: Version | None, name: str) -> list[Any]:
     return from_frame(kind, pl.read_parquet(version.file(name))) if version else []
 
 
-def _read_vectors(version: Version | None) -> dict[str, list[float]]:
+def _reusable(version: Version | None, code: str, share: str) -> Version | None:
+    """A version to take rows over from: made by the same code, and with nothing lost in it."""
+    if version is None or version.facts["code"] != code or version.facts[share] < LEAST_KEPT:
+        return None
+    return version
+
+
+def _read_vectors(version: Version | None) -> dict[str, Any]:
     import polars as pl
 
     if version is None:
         return {}
     frame = pl.read_parquet(version.file("embeddings.parquet"))
-    return dict(zip(frame["text_hash"], frame["vector"].to_list(), strict=True))
+    return dict(zip(frame["text_hash"], frame["vector"].to_numpy(), strict=True))
 
 
 def _save_vectors(vectors: index.Vectors, path: Path) -> Facts:
+    import numpy as np
     import polars as pl
 
+    matrix = np.stack(list(vectors.values())) if vectors else np.zeros((0, 1), np.float32)
     frame = pl.DataFrame(
-        {"text_hash": list(vectors), "vector": list(vectors.values())},
-        schema={"text_hash": pl.String, "vector": pl.List(pl.Float32)},
+        {"text_hash": list(vectors), "vector": matrix},
+        schema={"text_hash": pl.String, "vector": pl.Array(pl.Float32, matrix.shape[1])},
     )
     return save_table(frame, path)
 

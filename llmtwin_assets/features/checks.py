@@ -1,6 +1,6 @@
 """Gates of the features room."""
 
-from llmtwin_assets.features.assets import chunks, cleaned_documents, embeddings
+from llmtwin_assets.features.assets import LEAST_KEPT, chunks, cleaned_documents, embeddings
 from llmtwin_assets.steps import Facts, Verdict, gate
 
 FEWEST_WORDS = 1_000  # below this there is nothing to learn a voice from
@@ -17,9 +17,10 @@ def corpus_is_not_empty(facts: Facts) -> Verdict:
 
 
 def nothing_lost_in_cleaning(facts: Facts) -> Verdict:
-    """Cleaning keeps every visible character of the raw text (at least 0.999 of them)."""
+    """Cleaning keeps at least 0.999 of the visible characters of every document."""
     return Verdict(
-        facts["kept_share"] >= 0.999, f"{facts['kept_share']:.5f} of the visible characters kept"
+        facts["kept_share"] >= LEAST_KEPT,
+        f"at least {facts['kept_share']:.5f} of each document kept",
     )
 
 
@@ -30,7 +31,7 @@ def something_is_held_out(facts: Facts) -> Verdict:
 
 def nothing_lost_in_chunking(facts: Facts) -> Verdict:
     """Chunks cover at least 0.999 of the visible characters of every document."""
-    return Verdict(facts["coverage"] >= 0.999, f"smallest coverage {facts['coverage']:.5f}")
+    return Verdict(facts["coverage"] >= LEAST_KEPT, f"smallest coverage {facts['coverage']:.5f}")
 
 
 def no_chunk_over_the_limit(facts: Facts) -> Verdict:

@@ -1,6 +1,7 @@
 """Cleaned documents from raw ones. One edited document costs one document's cleaning."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
 
@@ -9,8 +10,20 @@ from llmtwin_assets.features.holdout import Candidate, assign
 from llmtwin_assets.records import Document, Split
 from resources.documents import DocumentStore
 
+Fetch = Callable[[Collection[str]], Iterable[Mapping[str, Any]]]
 
-def cleaned(raw: Mapping[str, Any], split: Split) -> Document:
+
+@dataclass(frozen=True)
+class Refreshed:
+    """All documents, ordered by id; how many of them were cleaned now; and the smallest share of
+    its visible characters that one of those kept."""
+
+    documents: list[Document]
+    cleaned: int
+    kept_share: float
+
+
+def cleaned(raw: Mapping[str, Any], split: Split = "train") -> Document:
     """A raw document's cleaned form."""
     text = clean(raw["text"])
     return Document(
@@ -26,43 +39,40 @@ def cleaned(raw: Mapping[str, Any], split: Split) -> Document:
     )
 
 
-def refresh(
-    raw: Iterable[Mapping[str, Any]], splits: Mapping[str, Split], before: Iterable[Document]
-) -> list[Document]:
-    """The cleaned form of every raw document, ordered by id; those whose raw hash and split are
-    as ``before`` are taken over."""
-    known = {document.id: document for document in before}
-    documents = []
+def refresh(hashes: Mapping[str, str], fetch: Fetch, before: Iterable[Document]) -> Refreshed:
+    """The cleaned form of the documents in ``hashes`` (id -> raw hash). Those whose hash is as
+    ``before`` are taken over; the raw form of the others is fetched by id."""
+    known = {d.id: d for d in before if hashes.get(d.id) == d.raw_hash}
+    raw = list(fetch(hashes.keys() - known.keys()))
+    shares = []
     for row in raw:
-        old = known.get(row["id"])
-        split = splits[row["id"]]
-        unchanged = old is not None and (old.raw_hash, old.split) == (row["hash"], split)
-        documents.append(old if old is not None and unchanged else cleaned(row, split))
-    return sorted(documents, key=lambda document: document.id)
+        known[row["id"]] = cleaned(row)
+        shares.append(kept_share(row["text"], known[row["id"]].text))
+    documents = [known[id_] for id_ in sorted(known)]
+    return Refreshed(documents, len(raw), min(shares, default=1.0))
 
 
 def decide_splits(
-    store: DocumentStore, author: str, raw: Iterable[Mapping[str, Any]]
-) -> dict[str, Split]:
-    """The split of each raw document; new ones are decided and remembered."""
-    rows = list(raw)
+    store: DocumentStore, author: str, documents: Sequence[Document]
+) -> dict[str, str]:
+    """id -> split of every document that ever had one; new ones are decided and remembered."""
     known = store.splits(author)
-    if any(row["id"] not in known for row in rows):
-        candidates = [
-            Candidate(
-                row["id"],
-                date.fromisoformat(row["published"]) if row["published"] else None,
-                row["text"],
-            )
-            for row in rows
-        ]
-        store.keep_splits(author, assign(candidates, known))
-        known = store.splits(author)
-    return {row["id"]: "held-out" if known[row["id"]] == "held-out" else "train" for row in rows}
+    candidates = [Candidate(d.id, d.published, d.text) for d in documents]
+    store.keep_splits(author, assign(candidates, known))
+    return store.splits(author)
 
 
-def kept_share(raw: Iterable[Mapping[str, Any]], documents: Iterable[Document]) -> float:
-    """Share of the raw texts' visible characters that their cleaned texts still have."""
-    before = sum(len(visible(row["text"])) for row in raw)
-    after = sum(len(visible(document.text)) for document in documents)
-    return after / before if before else 1.0
+def with_splits(documents: Iterable[Document], splits: Mapping[str, str]) -> list[Document]:
+    """The same documents, each with its own split."""
+    return [
+        document
+        if document.split == splits[document.id]
+        else replace(document, split="held-out" if document.split == "train" else "train")
+        for document in documents
+    ]
+
+
+def kept_share(raw: str, text: str) -> float:
+    """Share of a raw text's visible characters that its cleaned text still has."""
+    before = len(visible(raw))
+    return len(visible(text)) / before if before else 1.0

@@ -2,14 +2,18 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from llmtwin_assets.features.chunk import embedding_text
 from llmtwin_assets.records import Chunk
 from resources.embedder import Embedder
 from resources.vectors import Point
 
-Vectors = Mapping[str, Sequence[float]]  # text hash -> unit vector
+if TYPE_CHECKING:
+    import numpy as np
+
+# text hash -> unit vector, float32
+Vectors = Mapping[str, "np.ndarray[Any, np.dtype[np.float32]]"]
 
 PAYLOAD = ("document_id", "title", "url", "text", "start", "end", "kind", "split")
 
@@ -27,7 +31,7 @@ def embed_new(
     known: Vectors,
     embedder: Embedder,
     progress: Callable[[str], None],
-) -> dict[str, Sequence[float]]:
+) -> "dict[str, np.ndarray[Any, np.dtype[np.float32]]]":
     """A vector for every chunk's text hash; only texts without one in ``known`` are embedded."""
     texts = {c.text_hash: embedding_text(c) for c in chunks if c.text_hash not in known}
     vectors = {c.text_hash: known[c.text_hash] for c in chunks if c.text_hash in known}
@@ -36,7 +40,7 @@ def embed_new(
         made = embedder.embed(
             list(texts.values()), lambda done: progress(f"{done} of {total} chunks embedded")
         )
-        vectors.update(zip(texts, made.tolist(), strict=True))
+        vectors.update(zip(texts, made, strict=True))
     return vectors
 
 
@@ -51,4 +55,5 @@ def points(chunks: Iterable[Chunk], vectors: Vectors) -> Iterable[Point]:
     """Chunks as the vector store takes them."""
     for chunk in chunks:
         payload: dict[str, Any] = {name: getattr(chunk, name) for name in PAYLOAD}
-        yield Point(chunk.id, vectors[chunk.text_hash], embedding_text(chunk), payload)
+        vector = vectors[chunk.text_hash].tolist()
+        yield Point(chunk.id, vector, embedding_text(chunk), payload)

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from llmtwin_assets.datasets.instruct import ngrams, words
+from llmtwin_assets.features.words import ngrams, words
 from llmtwin_assets.records import InstructSample, PreferenceSample, content_id
 
 VERSION = "preferences-1"

@@ -38,8 +38,8 @@ class Recipe:
 
 
 # For SmolLM2-135M on 2 cores, where full fine-tuning with fp32 weights reaches a lower held-out
-# loss than LoRA does in the same time. DPO: beta 0.1 as in Rafailov et al. 2023 (arXiv 2305.18290); the
-# added likelihood term as in Pang et al. 2024 (arXiv 2404.19733), with a smaller weight.
+# loss than LoRA does in the same time. DPO: beta 0.1 as in Rafailov et al. 2023 (arXiv 2305.18290);
+# the added likelihood term as in Pang et al. 2024 (arXiv 2404.19733), with a smaller weight.
 QUICK = Recipe(
     name="quick",
     method="full",

@@ -24,7 +24,8 @@ def store(tmp_path: Path) -> SqliteDocuments:
 
 
 def synced(store: SqliteDocuments, ada: Author, **options) -> SyncCounts:
-    return sync(store, "ada", "article", list_sources(ada, Path()), **options)
+    known = store.stamps("ada", "article")
+    return sync(store, "ada", "article", list_sources(ada, Path(), known=known), **options)
 
 
 def test_reading_the_same_sources_again_writes_nothing(
@@ -41,6 +42,31 @@ def test_one_edited_file_is_one_written_document(store: SqliteDocuments, essays:
     path = essays / "essay-00003.md"
     path.write_text(path.read_text() + "\n\nOne more thought.")
     assert synced(store, ada) == SyncCounts(0, 1, 0, 11)
+
+
+def test_a_file_that_is_as_it_was_is_not_read(store: SqliteDocuments, essays: Path) -> None:
+    ada = author(essays)
+    synced(store, ada)
+    (essays / "essay-00003.md").write_text("Edited, and longer than nothing.")
+    listing = list_sources(ada, Path(), known=store.stamps("ada", "article"))
+    assert [d.external_id for d in listing.documents] == ["essay-00003.md"]
+    assert len(listing.unread) == 11
+
+
+def test_other_rules_for_a_folder_read_it_again(store: SqliteDocuments, essays: Path) -> None:
+    synced(store, author(essays))
+    stricter = author(essays, drop_lines=("The .*",))
+    known = store.stamps("ada", "article")
+    assert list_sources(stricter, Path(), known=known).unread == set()
+
+
+def test_a_touched_file_is_read_once_and_not_written(store: SqliteDocuments, essays: Path) -> None:
+    ada = author(essays)
+    synced(store, ada)
+    (essays / "essay-00003.md").touch()
+    assert synced(store, ada) == SyncCounts(0, 0, 0, 12)
+    known = store.stamps("ada", "article")
+    assert list_sources(ada, Path(), known=known).documents == []
 
 
 def test_a_deleted_article_is_deleted_but_a_vanished_archive_is_not(

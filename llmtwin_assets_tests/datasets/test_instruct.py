@@ -3,8 +3,9 @@ from datetime import date
 
 import pytest
 
-from llmtwin_assets.datasets.instruct import held_out_ngrams, leaks, ngrams, samples, words
+from llmtwin_assets.datasets.instruct import candidates, held_out_ngrams, leaks, samples
 from llmtwin_assets.datasets.passages import FEWEST_WORDS, MOST_WORDS, passages
+from llmtwin_assets.features.words import ngrams, words
 from llmtwin_assets.records import Document
 from llmtwin_assets_tests.writing import paragraph
 
@@ -108,3 +109,14 @@ def test_the_instruction_does_not_hold_the_answer() -> None:
 
 def test_samples_are_the_same_on_every_run() -> None:
     assert samples(corpus()) == samples(corpus())
+
+
+def test_candidates_of_unchanged_documents_are_taken_over() -> None:
+    documents = corpus()
+    before = candidates(documents)
+    unchanged = {d.id for d in documents[1:]}
+    again = candidates(documents, unchanged, before)
+    assert again == before
+    kept = {id(sample) for sample in before}
+    assert all(id(s) in kept for s in again if s.document_id in unchanged)
+    assert samples(documents, again) == samples(documents)

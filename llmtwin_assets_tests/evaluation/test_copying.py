@@ -1,6 +1,7 @@
 import pytest
 
-from llmtwin_assets.evaluation.copying import copied_share, degenerate, longest_run, words
+from llmtwin_assets.evaluation.copying import copied_share, degenerate, longest_run
+from llmtwin_assets.features.words import words
 
 SOURCE = ["one two three four five six seven eight nine ten eleven twelve", "a b c d e f g h i j"]
 

@@ -25,23 +25,39 @@ def counted(calls: list[int]):
     return count
 
 
+def refreshed(rows: list[dict], before: Sequence[Document] = ()) -> documents.Refreshed:
+    by_id = {row["id"]: row for row in rows}
+    hashes = {row["id"]: row["hash"] for row in rows}
+    return documents.refresh(hashes, lambda ids: [by_id[id_] for id_ in ids], before)
+
+
 def cleaned(rows: list[dict], before: Sequence[Document] = ()) -> list[Document]:
-    return documents.refresh(rows, {row["id"]: "train" for row in rows}, before)
+    return refreshed(rows, before).documents
 
 
 def test_unchanged_documents_are_taken_over() -> None:
     rows = [raw(n) for n in range(10)]
     first = cleaned(rows)
     rows[3] = raw(3, "Edited text.")
-    second = cleaned(rows, first)
-    assert sum(a is b for a, b in zip(first, second, strict=True)) == 9
-    assert second[3].text == "Edited text."
+    second = refreshed(rows, first)
+    assert second.cleaned == 1
+    assert sum(a is b for a, b in zip(first, second.documents, strict=True)) == 9
+    assert second.documents[3].text == "Edited text."
 
 
-def test_a_changed_split_is_a_changed_document() -> None:
-    (document,) = cleaned([raw(1)])
-    (again,) = documents.refresh([raw(1)], {"doc-1": "held-out"}, [document])
-    assert again == replace(document, split="held-out")
+def test_a_document_that_is_gone_leaves_no_row() -> None:
+    rows = [raw(n) for n in range(10)]
+    second = refreshed(rows[1:], cleaned(rows))
+    assert second.cleaned == 0
+    assert [d.id for d in second.documents] == [f"doc-{n}" for n in range(1, 10)]
+
+
+def test_documents_get_their_own_split() -> None:
+    first, second = documents.with_splits(
+        cleaned([raw(1), raw(2)]), {"doc-1": "held-out", "doc-2": "train"}
+    )
+    assert (first.split, second.split) == ("held-out", "train")
+    assert documents.with_splits([first], {"doc-1": "held-out"}) == [first]
 
 
 def test_only_an_edited_document_is_split_again() -> None:

@@ -1,0 +1,26 @@
+"""Words and their sequences, for everything that compares texts: leaks, copies, duplicates, style.
+
+Words are runs of letters, so that case, punctuation and line breaks hide nothing. It knows no model
+and no file.
+"""
+
+import re
+import unicodedata
+from collections.abc import Iterator, Sequence
+
+EIGHT = 8  # words in a row: long enough that two people rarely write the same by accident
+
+WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)*")
+UNSPACED = re.compile(r"[\u0e00-\u0eff\u3040-\u30ff\u3400-\u9fff]")
+
+
+def words(text: str) -> list[str]:
+    """The words of ``text``, case folded, in order. Scripts that put no space between words (Thai,
+    Japanese, Chinese) give one word per character."""
+    plain = unicodedata.normalize("NFKC", text).casefold().replace("’", "'")
+    return WORD.findall(UNSPACED.sub(r" \g<0> ", plain))
+
+
+def ngrams(sequence: Sequence[str], n: int = EIGHT) -> Iterator[tuple[str, ...]]:
+    """Every run of ``n`` words in a row; none when the text is shorter."""
+    return zip(*(sequence[start:] for start in range(n)), strict=False)
