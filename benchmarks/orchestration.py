@@ -46,10 +46,7 @@ FEATURES = [
     "instruct_dataset",
 ]
 REPEATS = 5
-WORDS = (
-    "engine lantern harbour orchard ledger copper meadow compass river shutter kettle bridge "
-    "anchor violin granite feather market window garden signal winter thread mirror station"
-).split()
+SYLLABLES = "ba do ke li mu na po ri sa tu ve wi zo la me ni ro si ta vu".split()
 
 
 @dataclass
@@ -162,8 +159,8 @@ def write_corpus(folder: Path, first: int, count: int) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for number in range(first, first + count):
         rng = random.Random(number)
-        text = " ".join(f"{rng.choice(WORDS)} number {number} meets {rng.choice(WORDS)}."
-                        for _ in range(8))  # fmt: skip
+        words = ["".join(rng.choices(SYLLABLES, k=3)) for _ in range(40)]
+        text = ". ".join(" ".join(words[n : n + 8]).capitalize() for n in range(0, 40, 8)) + "."
         head = f"---\ntitle: Piece {number}\ndate: 2024-{number % 12 + 1:02d}-01\n---\n"
         (folder / f"piece-{number:06d}.md").write_text(head + text + "\n", "utf-8")
 

@@ -1,7 +1,6 @@
 """The instruct data set."""
 
 from collections import Counter
-from collections.abc import Iterable
 from pathlib import Path
 
 import dagster as dg
@@ -34,7 +33,8 @@ def instruct_dataset(
         known = _read(before, CANDIDATES) if before and unchanged else []
         found = instruct.candidates(documents, unchanged, known)
         save_table(to_frame(InstructSample, found), folder / CANDIDATES)
-        rows = instruct.samples(documents, found)
+        held = instruct.held_out_ngrams(documents)
+        rows = instruct.samples(found, held)
         facts = save_table(to_frame(InstructSample, rows), folder / SAMPLES)
         if rows:
             from llmtwin_assets.plots import histogram
@@ -42,17 +42,19 @@ def instruct_dataset(
             lengths = [len(row.answer.split()) for row in rows]
             save_plots(folder, {"answers": histogram(lengths, "words", "Answers")})
         return (
-            facts | quality(rows, documents) | {"made_of": cleaned.digest, "code": instruct.VERSION}
+            facts
+            | quality(rows, documents, held)
+            | {"made_of": cleaned.digest, "code": instruct.VERSION}
         )
 
     return step.publish({"documents": cleaned.digest}, build)
 
 
-def quality(rows: list[InstructSample], documents: Iterable[Document]) -> Facts:
+def quality(
+    rows: list[InstructSample], documents: list[Document], held: set[tuple[str, ...]]
+) -> Facts:
     """What the gates judge and a person reads."""
-    documents = list(documents)
     texts = {document.id: document.text for document in documents}
-    held = instruct.held_out_ngrams(documents)
     train = [row for row in rows if row.split == "train"]
     train_ids = {document.id for document in documents if document.split == "train"}
     kinds = Counter(row.kind for row in rows)

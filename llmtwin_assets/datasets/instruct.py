@@ -42,18 +42,12 @@ def candidates(
     return made
 
 
-def samples(
-    documents: Iterable[Document], found: Iterable[InstructSample] | None = None
-) -> list[InstructSample]:
-    """The candidates without duplicate answers, and without train samples that leak held-out text.
-
-    ``found`` are the documents' candidates, when they are at hand.
-    """
-    documents = list(documents)
+def samples(found: Iterable[InstructSample], held: set[tuple[str, ...]]) -> list[InstructSample]:
+    """The candidates without duplicate answers, and without train samples that share eight words
+    in a row with held-out text (``held_out_ngrams``)."""
     made: list[InstructSample] = []
     answers: set[str] = set()
-    held = held_out_ngrams(documents)
-    for sample in candidates(documents) if found is None else found:
+    for sample in found:
         key = "".join(sample.answer.split()).casefold()
         if key in answers:
             continue

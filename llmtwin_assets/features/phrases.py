@@ -22,9 +22,9 @@ def key_phrases(text: str, count: int) -> list[str]:
         for word in run:
             degree[word] += len(run)
     scores = {
-        " ".join(run): sum(degree[word] * frequency[word] for word in run) / len(run)
+        " ".join(part): sum(degree[word] * frequency[word] for word in part) / len(part)
         for run in runs
-        if len(run) <= LONGEST
+        for part in _parts(run)
     }
     ranked = sorted(scores, key=lambda phrase: (-scores[phrase], phrase))
     return _distinct(ranked, count)
@@ -40,6 +40,13 @@ def _content_runs(part: str) -> list[tuple[str, ...]]:
             runs.append(tuple(run))
             run = []
     return runs
+
+
+def _parts(run: tuple[str, ...]) -> list[tuple[str, ...]]:
+    """A run of content words, or its pairs when it is too long to be a phrase."""
+    if len(run) <= LONGEST:
+        return [run]
+    return [run[start : start + 2] for start in range(0, len(run), 2)]
 
 
 def _distinct(ranked: list[str], count: int) -> list[str]:

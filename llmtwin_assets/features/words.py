@@ -17,6 +17,8 @@ UNSPACED = re.compile(r"[\u0e00-\u0eff\u3040-\u30ff\u3400-\u9fff]")
 def words(text: str) -> list[str]:
     """The words of ``text``, case folded, in order. Scripts that put no space between words (Thai,
     Japanese, Chinese) give one word per character."""
+    if text.isascii():
+        return WORD.findall(text.casefold())
     plain = unicodedata.normalize("NFKC", text).casefold().replace("’", "'")
     return WORD.findall(UNSPACED.sub(r" \g<0> ", plain))
 

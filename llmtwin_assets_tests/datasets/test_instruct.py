@@ -1,12 +1,14 @@
 import random
+from collections.abc import Iterable
 from datetime import date
 
 import pytest
 
-from llmtwin_assets.datasets.instruct import candidates, held_out_ngrams, leaks, samples
+from llmtwin_assets.datasets import instruct
+from llmtwin_assets.datasets.instruct import candidates, held_out_ngrams, leaks
 from llmtwin_assets.datasets.passages import FEWEST_WORDS, MOST_WORDS, passages
 from llmtwin_assets.features.words import ngrams, words
-from llmtwin_assets.records import Document
+from llmtwin_assets.records import Document, InstructSample
 from llmtwin_assets_tests.writing import paragraph
 
 
@@ -16,6 +18,11 @@ def document(number: int, text: str, split: str = "train") -> Document:
         published=date(2024, 1, 1), text=text, search=text, raw_hash=f"h{number}",
         split="held-out" if split == "held-out" else "train",
     )  # fmt: skip
+
+
+def samples(documents: Iterable[Document]) -> list[InstructSample]:
+    documents = list(documents)
+    return instruct.samples(candidates(documents), held_out_ngrams(documents))
 
 
 def corpus() -> list[Document]:
@@ -119,4 +126,4 @@ def test_candidates_of_unchanged_documents_are_taken_over() -> None:
     assert again == before
     kept = {id(sample) for sample in before}
     assert all(id(s) in kept for s in again if s.document_id in unchanged)
-    assert samples(documents, again) == samples(documents)
+    assert instruct.samples(again, held_out_ngrams(documents)) == samples(documents)

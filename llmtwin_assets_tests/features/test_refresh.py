@@ -107,3 +107,4 @@ def test_key_phrases_are_content_words_of_the_passage() -> None:
     assert phrases[0] in ("northern harbour", "northern harbour master")
     assert all(phrase in text.lower() for phrase in phrases)
     assert key_phrases("of the and", 3) == []
+    assert len(key_phrases("copper lantern harbour meadow kettle bridge anchor violin", 3)) == 3
