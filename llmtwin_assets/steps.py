@@ -114,7 +114,7 @@ def report(version: Version, rebuilt: bool, seconds: float) -> dg.MaterializeRes
     for plot in sorted((version.path / "plots").glob("*.png")):
         if plot.stat().st_size <= LARGEST_PLOT:
             image = base64.b64encode(plot.read_bytes()).decode("ascii")
-            label = plot.stem.replace("_", " ")
+            label = f"plot: {plot.stem.replace('_', ' ')}"
             metadata[label] = dg.MetadataValue.md(f"![{label}](data:image/png;base64,{image})")
     if (version.path / "report.html").is_file():
         metadata["report"] = dg.MetadataValue.path(str(version.path / "report.html"))
