@@ -98,8 +98,13 @@ def test_the_ui_gets_schema_counts_plots_and_versions(made) -> None:
     columns = [column.name for column in chunks.metadata["dagster/column_schema"].schema.columns]
     assert columns[:3] == ["id", "document_id", "position"]
     assert chunks.tags["dagster/data_version"] == chunks.metadata["version"].value
-    for asset, plot in {"sft_checkpoint": "plot: training loss", "dpo_checkpoint": "plot: reward margin",
-                        "raw_articles": "plot: lengths"}.items():  # fmt: skip
+    plots = {
+        "sft_checkpoint": "training loss",
+        "dpo_checkpoint": "reward margin",
+        "raw_articles": "lengths",
+    }
+    for asset, name in plots.items():
+        plot = f"plot: {name}"
         image = events[asset].materialization.metadata[plot].value
         assert image.startswith(f"![{plot}](data:image/png;base64,")
 
