@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -120,11 +121,25 @@ def refusals() -> Iterator[None]:
 
 def prepared() -> Settings:
     """The settings, with the environment that Dagster's own processes need."""
+    from dotenv import load_dotenv
+
+    load_dotenv(PROJECT / ".env")
     settings = from_environment()
     os.environ.setdefault("TQDM_DISABLE", "1")  # libraries' bars; the progress here is ours
-    os.environ.setdefault("DAGSTER_HOME", str(PROJECT))
-    os.environ.setdefault("LLMTWIN_DAGSTER_DIR", str(settings.home / "dagster"))
+    if "DAGSTER_HOME" not in os.environ:
+        os.environ["DAGSTER_HOME"] = str(dagster_home(settings))
     return settings
+
+
+def dagster_home(settings: Settings) -> Path:
+    """Where Dagster keeps runs and events: below the project's home, configured by its file."""
+    home = settings.home / "dagster"
+    home.mkdir(parents=True, exist_ok=True)
+    link = home / "dagster.yaml"
+    if not link.exists():
+        link.unlink(missing_ok=True)  # it may point to a checkout that is gone
+        link.symlink_to(PROJECT / "dagster.yaml")
+    return home
 
 
 def known_authors(settings: Settings, author: str = "") -> list[str]:

@@ -1,3 +1,4 @@
+import os
 import socket
 import subprocess
 import sys
@@ -7,6 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from llmtwin_assets.cli import PortTakenError, app, refuse_taken_port, shortened
+from llmtwin_assets.settings import PROJECT
 from llmtwin_assets_tests.writing import authors_yaml, write_essays
 
 
@@ -16,9 +18,8 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("LLMTWIN_HOME", str(tmp_path / "home"))
     registry = authors_yaml(tmp_path / "authors.yaml", ada=tmp_path / "ada")
     monkeypatch.setenv("LLMTWIN_AUTHORS", str(registry))
-    for name in ("DAGSTER_HOME", "LLMTWIN_DAGSTER_DIR"):
-        monkeypatch.setenv(name, "x")
-        monkeypatch.delenv(name)
+    monkeypatch.setenv("DAGSTER_HOME", "x")  # so that what the command sets is undone
+    monkeypatch.delenv("DAGSTER_HOME")
     return lambda *arguments: CliRunner().invoke(app, list(arguments))
 
 
@@ -50,6 +51,15 @@ def test_an_unknown_author_creates_nothing(run, tmp_path: Path) -> None:
 def test_status_of_a_new_author_is_empty_and_readable(run) -> None:
     assert run("status").stdout.startswith("ada (Ada Writer)")
     assert '"assets": {}' in run("status", "--json").stdout
+
+
+def test_dagsters_files_stay_below_the_home(run, tmp_path: Path) -> None:
+    before = sorted(PROJECT.iterdir())
+    run("status")
+    assert os.environ["DAGSTER_HOME"] == str(tmp_path / "home" / "dagster")
+    configured = (tmp_path / "home" / "dagster" / "dagster.yaml").read_text()
+    assert configured == (PROJECT / "dagster.yaml").read_text()
+    assert sorted(PROJECT.iterdir()) == before
 
 
 def test_a_taken_port_is_named_with_another_to_try() -> None:

@@ -189,3 +189,9 @@ def test_the_overview_lists_every_asset_of_an_author(definitions: dg.Definitions
         if spec.partitions_def is not None
     }
     assert partitioned == set(ASSETS)
+
+
+def test_the_readme_has_a_sentence_for_every_file() -> None:
+    readme = (PROJECT / "README.md").read_text("utf-8")
+    for path in [*modules(PACKAGE), *modules(PROJECT / "resources")]:
+        assert path.name == "__init__.py" or f"{path.name}`" in readme, path
