@@ -65,7 +65,7 @@ class SubprocessCompute:
                 command=[sys.executable, "-m", module, str(path)],
                 env={**QUIET, "PYTHONPATH": os.pathsep.join(paths)},
             )
-        except dg.DagsterError as error:
+        except Exception as error:  # Dagster does not export the one that its client raises
             raise _reason(module, output) from error
         result: dict[str, Any] = json.loads((output / "result.json").read_text("utf-8"))
         for name in ("spec.json", "result.json"):
