@@ -108,8 +108,9 @@ def test_the_picture_in_the_ui_shows_the_system(ui: str, tmp_path: Path) -> None
             args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
         )
         page = browser.new_page(viewport={"width": 1600, "height": 1000})
-        page.goto(f"{ui}/asset-groups?expanded=true")
-        page.wait_for_selector("text=endpoint", timeout=120_000)
+        page.goto(f"{ui}/asset-groups")
+        for room in ("corpus", "features", "datasets", "training", "evaluation", "serving"):
+            page.wait_for_selector(f"text={room}", timeout=60_000)
         page.goto(f"{ui}/assets/eval_report?view=events")
         page.wait_for_selector("text=style gain", timeout=120_000)
         page.click("text=Show Markdown >> nth=0")

@@ -10,7 +10,7 @@ from llmtwin_assets.training import models
 from resources.base_model import quiet
 
 TEMPERATURE, TOP_P = 0.7, 0.9
-SHORTEST = 32  # tokens; a small model sometimes ends after its first clause
+SHORTEST = 12  # tokens; a small model sometimes ends after its first clause
 
 
 class LocalEngine:
@@ -21,7 +21,7 @@ class LocalEngine:
         self._model, self._tokenizer = models.load(model, models.fastest())
 
     def stream(
-        self, chat: Sequence[dict[str, str]], max_tokens: int, seed: int = 0
+        self, chat: Sequence[dict[str, str]], max_tokens: int, seed: int = 1
     ) -> Iterator[str]:
         """Pieces of the answer to a chat, as they come."""
         prompt = prompts.render(self._tokenizer, chat)
