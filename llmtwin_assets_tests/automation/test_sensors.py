@@ -1,4 +1,7 @@
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import dagster as dg
@@ -13,6 +16,7 @@ from llmtwin_assets.automation.sensors import (
     membership,
     training_due,
 )
+from llmtwin_assets.settings import PROJECT
 from llmtwin_assets_tests.writing import authors_yaml, write_essays
 from resources.artifacts import ArtifactStore
 
@@ -105,3 +109,16 @@ def test_training_is_requested_once_per_data_set_that_is_due(
     context = dg.build_sensor_context(instance=instance)
     result = training_due(context, artifacts=store)
     assert [(r.partition_key, r.run_key) for r in result.run_requests] == [("ada", "ada:d1")]
+
+
+def test_a_code_server_evaluates_the_sensor_with_the_graphs_own_resources(tmp_path: Path) -> None:
+    write_essays(tmp_path / "a", 3)
+    registry = authors_yaml(tmp_path / "authors.yaml", ada=tmp_path / "a", bob=tmp_path / "a")
+    home = tmp_path / "dagster"
+    home.mkdir()
+    environment = {"LLMTWIN_AUTHORS": str(registry), "DAGSTER_HOME": str(home)}
+    result = subprocess.run(
+        [sys.executable, "-m", "dagster", "sensor", "preview", authors_and_sources.name],
+        env=os.environ | environment, cwd=PROJECT, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert "run requests for 2 run(s)" in result.stdout + result.stderr
