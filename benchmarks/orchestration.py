@@ -32,19 +32,10 @@ import dagster as dg
 from benchmarks.output import emit, goal, progress
 from llmtwin_assets.automation.jobs import TWIN
 from llmtwin_assets.definitions import build_defs
-from llmtwin_assets.overview import ASSETS
+from llmtwin_assets.overview import ASSETS, FEATURES
 from llmtwin_assets.settings import Settings, from_environment
 from resources.artifacts import ArtifactStore, Version, open_artifacts
 
-FEATURES = [
-    "raw_articles",
-    "raw_posts",
-    "raw_repositories",
-    "cleaned_documents",
-    "chunks",
-    "embeddings",
-    "instruct_dataset",
-]
 REPEATS = 5
 SYLLABLES = "ba do ke li mu na po ri sa tu ve wi zo la me ni ro si ta vu".split()
 

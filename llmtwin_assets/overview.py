@@ -23,6 +23,8 @@ ASSETS = (
     "eval_report",
     "endpoint",
 )
+# What can be made without training a model: up to the searchable index and the training data.
+FEATURES = [*ASSETS[: ASSETS.index("retrieval_report")], "instruct_dataset"]
 
 
 def overview(settings: Settings, author: str) -> dict[str, Any]:

@@ -11,7 +11,6 @@ PNG files in a version's ``plots`` directory are shown in the UI. No author's te
 they end in the event log, which cannot be erased per author.
 """
 
-import base64
 import hashlib
 import json
 import time
@@ -23,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from llmtwin_assets.authors import authors_partition
+from llmtwin_assets.plots import as_markdown
 from resources.artifacts import ArtifactStore, Version
 from resources.errors import LlmTwinError
 
@@ -113,9 +113,8 @@ def report(version: Version, rebuilt: bool, seconds: float) -> dg.MaterializeRes
         )
     for plot in sorted((version.path / "plots").glob("*.png")):
         if plot.stat().st_size <= LARGEST_PLOT:
-            image = base64.b64encode(plot.read_bytes()).decode("ascii")
             label = f"plot: {plot.stem.replace('_', ' ')}"
-            metadata[label] = dg.MetadataValue.md(f"![{label}](data:image/png;base64,{image})")
+            metadata[label] = dg.MetadataValue.md(as_markdown(plot.read_bytes(), label))
     if (version.path / "report.html").is_file():
         metadata["report"] = dg.MetadataValue.path(str(version.path / "report.html"))
     return dg.MaterializeResult(metadata=metadata, data_version=dg.DataVersion(version.digest))

@@ -12,16 +12,6 @@ from llmtwin_assets.progress import cause
 from llmtwin_assets.settings import Settings, from_environment
 from resources.artifacts import ArtifactStore, open_artifacts
 
-FEATURES = [
-    "raw_articles",
-    "raw_posts",
-    "raw_repositories",
-    "cleaned_documents",
-    "chunks",
-    "embeddings",
-    "instruct_dataset",
-]
-
 
 class World:
     """Settings, stores and a Dagster instance below one directory."""

@@ -9,12 +9,12 @@ import polars as pl
 import pytest
 
 from llmtwin_assets.evaluation.assets import leaderboard
-from llmtwin_assets.overview import ASSETS, overview
+from llmtwin_assets.overview import ASSETS, FEATURES, overview
 from llmtwin_assets.serving.answer import answer
 from llmtwin_assets.serving.endpoint import rollback, serving
 from llmtwin_assets.serving.engine import LocalEngine
 from llmtwin_assets_tests import tiny_model
-from llmtwin_assets_tests.graph import FEATURES, World, closed_gates, failure, rebuilt
+from llmtwin_assets_tests.graph import World, closed_gates, failure, rebuilt
 from llmtwin_assets_tests.writing import authors_yaml, essay, write_essays
 from resources.embedder import Embedder
 from resources.vectors import open_vectors

@@ -6,7 +6,8 @@ import dagster as dg
 import pytest
 
 from llmtwin_assets.definitions import build_defs
-from llmtwin_assets_tests.graph import FEATURES, World
+from llmtwin_assets.overview import FEATURES
+from llmtwin_assets_tests.graph import World
 from llmtwin_assets_tests.writing import authors_yaml
 
 RAW = FEATURES[:3]
