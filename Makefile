@@ -1,7 +1,7 @@
 # What there is to run. Everything is installed into .venv; nothing else on the machine changes.
 #
 #   make twin        from nothing to a twin that answers      AUTHOR=james-madison RECIPE=quick
-#   make dev         the Dagster UI on this machine           PORT=3000
+#   make dev         the Dagster UI and the page to ask on    PORT=3000 CHAT=8000
 #   make test        every quick test                         ARGS="-k something"
 #   make test-slow   real models, kill campaigns, a browser
 #   make check       format, lint, types
@@ -10,6 +10,7 @@
 AUTHOR ?= james-madison
 RECIPE ?=
 PORT ?= 3000
+CHAT ?= 8000
 ARGS ?=
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
@@ -23,7 +24,7 @@ twin: install
 	@$(BIN)/llmtwin twin $(AUTHOR) $(if $(RECIPE),--recipe $(RECIPE))
 
 dev: install
-	@$(BIN)/llmtwin dev --port $(PORT)
+	@$(BIN)/llmtwin dev --port $(PORT) --chat $(CHAT)
 
 test: install-dev
 	$(BIN)/python -m pytest $(ARGS)

@@ -3,7 +3,7 @@ on standard error and exit code 1."""
 
 import json
 import os
-import socket
+import secrets
 import sys
 import time
 from collections.abc import Iterator
@@ -22,11 +22,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="An LLM twin: a model that writes as one author writes and says where it knows it from.",
 )
+keys = typer.Typer(no_args_is_help=True, help="Keys for the service: create, list, revoke.")
+app.add_typer(keys, name="key")
 AuthorArgument = Annotated[str, typer.Argument(help="An author's id from authors.yaml.")]
-
-
-class PortTakenError(LlmTwinError):
-    """A port that something else listens on."""
+JsonOption = Annotated[bool, typer.Option("--json", help="For programs.")]
 
 
 class RunFailedError(LlmTwinError):
@@ -54,59 +53,191 @@ def twin(
 
 
 @app.command()
-def ask(author: AuthorArgument, question: str) -> None:
+def ask(author: AuthorArgument, question: str, as_json: JsonOption = False) -> None:
     """Ask an author's twin. Example: llmtwin ask james-madison 'What is a faction?'"""
     with refusals():
-        say(prepared(), author, question)
+        say(prepared(), author, question, as_json)
 
 
 @app.command()
 def status(
     author: Annotated[str, typer.Argument(help="One author; all of them without.")] = "",
-    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
-    """Which version of what each author has, and what could not be read."""
+    """Which twin answers, how fresh it is, every version with its gates, what could not be read.
+
+    Example: llmtwin status james-madison --json
+    """
     with refusals():
         from llmtwin_assets.overview import overview
 
         settings = prepared()
         rows = [overview(settings, name) for name in known_authors(settings, author)]
         if as_json:
-            print(json.dumps(rows, indent=1, ensure_ascii=False))
+            print_json(rows)
             return
         for row in rows:
-            print(f"{row['author']} ({row['name']})")
-            for asset, facts in row["assets"].items():
-                figures = ", ".join(f"{k} {v}" for k, v in facts["figures"].items())
-                print(f"  {asset:20} {facts['version']}  {figures}")
-            for item, reason in row["unreadable"].items():
-                print(f"  unreadable: {item}: {reason}")
-            if row["report"]:
-                print(f"  report: {row['report']}")
+            show(row)
 
 
 @app.command()
-def rollback(author: AuthorArgument) -> None:
+def rollback(author: AuthorArgument, as_json: JsonOption = False) -> None:
     """Let the previous twin serve again. Example: llmtwin rollback james-madison"""
     with refusals():
         from llmtwin_assets.serving.endpoint import rollback as roll_back
         from resources.artifacts import open_artifacts
 
         endpoint = roll_back(open_artifacts(prepared().artifacts_url), author)
+        if as_json:
+            print_json({"author": author, "version": endpoint.version, "twin": endpoint.twin})
+            return
         print(f"{author} is served by version {endpoint.version} again (twin {endpoint.twin}).")
 
 
 @app.command()
-def dev(port: Annotated[int, typer.Option(help="Where the Dagster UI listens.")] = 3000) -> None:
-    """Open the Dagster UI on this machine, with its sensors running."""
+def serve(
+    host: Annotated[str, typer.Option(help="Where to listen; a public one needs a key.")] = (
+        "127.0.0.1"
+    ),
+    port: Annotated[int, typer.Option(help="Of the page and the API.")] = 8000,
+) -> None:
+    """Answer as the authors: a page to ask on, and an API that the openai client can call.
+
+    The engine beside it takes the next port, unless LLMTWIN_ENGINE_URL names another one.
+
+    Example: llmtwin serve --port 8000, then open http://127.0.0.1:8000
+    """
     with refusals():
+        from llmtwin_assets.processes import run_together
+
+        children, ready = service(prepared(), host, port)
+        run_together(children, ready)
+
+
+@app.command()
+def dev(
+    port: Annotated[int, typer.Option(help="Where the Dagster UI listens.")] = 3000,
+    chat: Annotated[int, typer.Option(help="Where the page and the API listen.")] = 8000,
+) -> None:
+    """Open the Dagster UI and the page to ask on, on this machine. Ctrl-C ends all of it."""
+    with refusals():
+        from llmtwin_assets.processes import Child, refuse_taken_port, run_together
+
         settings = prepared()
-        refuse_taken_port(port)
+        children, ready = service(settings, "127.0.0.1", chat)
+        refuse_taken_port("127.0.0.1", port, f"Stop that, or choose: make dev PORT={port + 1}")
         register_authors(settings)
-        print(f"Dagster UI: http://127.0.0.1:{port}", flush=True)
         os.chdir(PROJECT)
         arguments = ["-w", str(PROJECT / "workspace.yaml"), "-h", "127.0.0.1", "-p", str(port)]
-        os.execv(sys.executable, [sys.executable, "-m", "dagster", "dev", *arguments])
+        dagster = Child("Dagster", [sys.executable, "-m", "dagster", "dev", *arguments])
+        address = f"http://127.0.0.1:{port}"
+        run_together([dagster, *children], ready | {address: f"Dagster UI: {address}"})
+
+
+@keys.command("create")
+def make_key(
+    author: Annotated[str, typer.Argument(help="For one author; for all without.")] = "",
+    label: Annotated[str, typer.Option(help="Who or what it is for.")] = "",
+) -> None:
+    """Make a key; it is shown once. Example: llmtwin key create james-madison --label newsletter"""
+    with refusals():
+        from llmtwin_assets.serving.keys import create_key
+
+        settings = prepared()
+        if author:
+            known_authors(settings, author)
+        secret, made = create_key(settings.keys_file, author or None, label)
+        print(secret)
+        print(f"Key {made.id}, for {author or 'all authors'}. It is not shown again.")
+
+
+@keys.command("list")
+def show_keys(
+    as_json: JsonOption = False,
+) -> None:
+    """Show which keys there are, without the keys themselves."""
+    with refusals():
+        from llmtwin_assets.serving.keys import list_keys
+
+        found = list_keys(prepared().keys_file)
+        if as_json:
+            rows = [
+                {"id": k.id, "author": k.author, "label": k.label, "created": k.created}
+                for k in found
+            ]
+            print_json(rows)
+            return
+        for key in found:
+            print(f"{key.id}  {key.author or 'all authors':24} {key.created}  {key.label}")
+        if not found:
+            print("No keys: the service answers anyone on this machine, and nobody else.")
+
+
+@keys.command("revoke")
+def take_key(key: Annotated[str, typer.Argument(help="The key's id, from 'key list'.")]) -> None:
+    """Take a key back; the next request with it is refused."""
+    with refusals():
+        from llmtwin_assets.serving.keys import revoke_key
+
+        revoke_key(prepared().keys_file, key)
+        print(f"Key {key} is revoked.")
+
+
+def service(settings: Settings, host: str, port: int) -> tuple[list[Any], dict[str, str]]:
+    """The programs of the service, and what to print when they answer. Raises
+    ``PortTakenError``, and ``PublicWithoutKeyError`` for a public address without a key."""
+    from llmtwin_assets.processes import Child, refuse_taken_port
+    from llmtwin_assets.serving.guard import refuse_public_bind
+    from llmtwin_assets.serving.keys import Keys
+
+    refuse_public_bind(host, Keys(settings.keys_file))
+    remedy = f"Stop that, or choose others: --port {port + 2}, make dev CHAT={port + 2}"
+    refuse_taken_port(host, port, remedy)
+    name = f"[{host}]" if ":" in host else host
+    environment: dict[str, str] = {}
+    children = []
+    if not settings.engine_url:
+        refuse_taken_port("127.0.0.1", port + 1, remedy)
+        environment |= {
+            "LLMTWIN_ENGINE_URL": f"http://127.0.0.1:{port + 1}/v1",
+            "LLMTWIN_ENGINE_KEY": settings.engine_key or secrets.token_urlsafe(),
+        }
+        children.append(Child("engine", _uvicorn("engine", "127.0.0.1", port + 1), environment))
+    children.append(Child("API", _uvicorn("api", host, port), environment))
+    return children, {f"http://{name}:{port}/healthz": f"Ask your twin: http://{name}:{port}"}
+
+
+def _uvicorn(application: str, host: str, port: int) -> list[str]:
+    return [
+        *[
+            sys.executable,
+            "-m",
+            "uvicorn",
+            "--factory",
+            f"llmtwin_assets.serving.apps:{application}",
+        ],
+        *["--host", host, "--port", str(port), "--log-level", "warning", "--no-access-log"],
+        *["--no-server-header", "--timeout-graceful-shutdown", "5"],
+    ]
+
+
+def show(row: dict[str, Any]) -> None:
+    """Print one author's overview."""
+    print(f"{row['author']} ({row['name']})")
+    if served := row["serves"]:
+        newest = "the newest" if served["newest twin"] else "not the newest: a gate is closed"
+        print(f"  answers with {served['version']}, made {served['made']}, {newest}")
+        print(f"  {served['words not trained on']} words came or went since it was trained")
+    for asset, facts in row["assets"].items():
+        figures = ", ".join(f"{k} {v}" for k, v in facts["figures"].items())
+        print(f"  {asset:20} {facts['version']}  {facts['made']}  {figures}")
+        for gate in facts["gates"]:
+            mark = "ok  " if gate["passed"] else "STOP"
+            print(f"    {mark} {gate['gate'].replace('_', ' ')}: {gate['because']}")
+    for item, reason in row["unreadable"].items():
+        print(f"  unreadable: {item}: {reason}")
+    if row["report"]:
+        print(f"  report: {row['report']}")
 
 
 @contextmanager
@@ -144,10 +275,15 @@ def dagster_home(settings: Settings) -> Path:
 
 def known_authors(settings: Settings, author: str = "") -> list[str]:
     """The named author, or all; raises ``UnknownAuthorError``."""
+    listed = registry(settings)
+    return [listed.author(author).id] if author else [a.id for a in listed.authors]
+
+
+def registry(settings: Settings) -> Any:
+    """The authors of ``authors.yaml``."""
     from llmtwin_assets.authors import AuthorsFile
 
-    registry = AuthorsFile(settings.authors_file).read()
-    return [registry.author(author).id] if author else [a.id for a in registry.authors]
+    return AuthorsFile(settings.authors_file).read()
 
 
 def register_authors(settings: Settings) -> None:
@@ -208,47 +344,48 @@ def opening_question(settings: Settings, author: str) -> str:
     return about(read_documents(artifacts.current(author, "cleaned_documents")))
 
 
-def say(settings: Settings, author: str, question: str) -> None:
-    """Print a twin's answer as it comes, then the passages it was given."""
-    from llmtwin_assets.serving.answer import answer
-    from llmtwin_assets.serving.endpoint import serving
-    from llmtwin_assets.serving.engine import LocalEngine
-    from resources.artifacts import open_artifacts
-    from resources.embedder import Embedder
-    from resources.vectors import open_vectors
+def say(settings: Settings, author: str, question: str, as_json: bool = False) -> None:
+    """Print a twin's answer as it comes, then the passages it was given; or all of it as JSON."""
+    from llmtwin_assets.serving.in_process import ask_here
 
-    known_authors(settings, author)
-    endpoint = serving(open_artifacts(settings.artifacts_url), author)
-    vectors = open_vectors(settings.vectors_url)
-    engine, embedder = LocalEngine(endpoint.model), Embedder(settings.embedder)
-    reply = answer(endpoint, question, engine, vectors, embedder)
-    print(f"\n> {question}\n\n{endpoint.name}'s twin:\n", flush=True)
-    for piece in reply.text:
-        print(piece, end="", flush=True)
+    name = registry(settings).author(author).name
+    if as_json:
+        answer = ask_here(settings, author, question, lambda piece: None)
+        print_json(
+            {
+                "author": author,
+                "question": question,
+                "answer": answer.text,
+                "citations": answer.citations,
+                "version": answer.version,
+                "notes": answer.notes,
+            }
+        )
+        return
+    heading = iter([f"\n> {question}\n\n{name}'s twin:\n\n"])  # not before there is an answer
+    answer = ask_here(
+        settings,
+        author,
+        question,
+        lambda piece: print(next(heading, "") + piece, end="", flush=True),
+    )
     print("\n\nFrom:")
-    for passage in reply.passages:
+    for passage in answer.passages:
         print(f"  [{passage.number}] {passage.title}\n      {passage.url}")
         print(f"      “{shortened(passage.text)}”")
+    for note in answer.notes:
+        print(f"  {note}")
+
+
+def print_json(value: Any) -> None:
+    """For programs."""
+    print(json.dumps(value, indent=1, ensure_ascii=False))
 
 
 def shortened(text: str, most: int = 120) -> str:
     """The beginning of a text on one line, cut between words."""
     line = " ".join(text.split())
     return line if len(line) <= most else line[:most].rsplit(" ", 1)[0] + " …"
-
-
-def refuse_taken_port(port: int) -> None:
-    """Raises ``PortTakenError`` when something listens on a loopback port."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError as error:
-            raise PortTakenError(
-                f"port {port}",
-                "something else listens on it",
-                f"Stop that, or choose another: make dev PORT={port + 1}",
-            ) from error
 
 
 if __name__ == "__main__":

@@ -8,7 +8,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from resources.errors import LlmTwinError
+
 PROJECT = Path(__file__).resolve().parent.parent
+
+
+class BadSettingError(LlmTwinError):
+    """A setting whose value makes no sense."""
 
 
 @dataclass(frozen=True)
@@ -24,11 +30,19 @@ class Settings:
     embedder: str
     reference_writers: Path | None  # a folder; the packaged public-domain writers without one
     recipe: str
+    engine_url: str  # of language models, OpenAI-compatible; our own engine is started without one
+    engine_key: str
+    sample: float  # share of the answers kept as an evaluation set
 
     @property
     def models(self) -> Path:
         """Directory of converted base models."""
         return self.home / "models"
+
+    @property
+    def keys_file(self) -> Path:
+        """Where the service's keys are kept, hashed."""
+        return self.home / "keys.json"
 
 
 def from_environment(environ: Mapping[str, str] = os.environ) -> Settings:
@@ -38,6 +52,15 @@ def from_environment(environ: Mapping[str, str] = os.environ) -> Settings:
     def chosen(name: str, default: str) -> str:
         return environ.get(f"LLMTWIN_{name}") or default
 
+    sample = environ.get("LLMTWIN_SAMPLE") or "0"
+    try:
+        share = float(sample)
+    except ValueError:
+        share = -1.0
+    if not 0 <= share <= 1:
+        raise BadSettingError(
+            f"LLMTWIN_SAMPLE={sample}", "it is not a share", "Give a number from 0 to 1"
+        )
     writers = environ.get("LLMTWIN_REFERENCE_WRITERS")
     return Settings(
         home=home,
@@ -49,4 +72,7 @@ def from_environment(environ: Mapping[str, str] = os.environ) -> Settings:
         embedder=chosen("EMBEDDER", "all-minilm-l6-v2"),
         reference_writers=Path(writers).expanduser() if writers else None,
         recipe=chosen("RECIPE", "quick"),
+        engine_url=chosen("ENGINE_URL", ""),
+        engine_key=chosen("ENGINE_KEY", ""),
+        sample=share,
     )

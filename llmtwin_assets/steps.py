@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 Facts = dict[str, Any]
 OWNERS = ["team:llm-twin"]
 LARGEST_PLOT = 200_000  # bytes; larger ones would weigh on the event log
+JUDGES: dict[str, list["Judge"]] = {}  # the gates of each asset, filled by ``gate``
 
 
 class NotMaterialisedError(LlmTwinError):
@@ -44,6 +45,9 @@ class Verdict:
 
     passed: bool
     because: str
+
+
+Judge = Callable[[Facts], Verdict]
 
 
 class Step:
@@ -154,13 +158,13 @@ def author_asset(group: str, code_version: str, kinds: set[str], **options: Any)
     )
 
 
-def gate(
-    asset: dg.AssetsDefinition,
-) -> Callable[[Callable[[Facts], Verdict]], dg.AssetChecksDefinition]:
+def gate(asset: dg.AssetsDefinition) -> Callable[[Judge], dg.AssetChecksDefinition]:
     """Make a blocking, partitioned check of a function from an asset's facts to a verdict. The
     function's name and docstring are the check's."""
 
-    def wrap(judge: Callable[[Facts], Verdict]) -> dg.AssetChecksDefinition:
+    def wrap(judge: Judge) -> dg.AssetChecksDefinition:
+        JUDGES.setdefault(asset.key.path[-1], []).append(judge)
+
         @dg.asset_check(
             asset=asset,
             name=judge.__name__,

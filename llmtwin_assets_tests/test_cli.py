@@ -1,3 +1,4 @@
+import json
 import os
 import socket
 import subprocess
@@ -7,7 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from llmtwin_assets.cli import PortTakenError, app, refuse_taken_port, shortened
+from llmtwin_assets.cli import app, shortened
 from llmtwin_assets.settings import PROJECT
 from llmtwin_assets_tests.writing import authors_yaml, write_essays
 
@@ -62,13 +63,35 @@ def test_dagsters_files_stay_below_the_home(run, tmp_path: Path) -> None:
     assert sorted(PROJECT.iterdir()) == before
 
 
-def test_a_taken_port_is_named_with_another_to_try() -> None:
+def test_a_taken_port_is_named_with_another_to_try(run) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        with pytest.raises(PortTakenError, match=f"make dev PORT={port + 1}"):
-            refuse_taken_port(port)
+        said = run("serve", "--port", str(port)).stderr
+    assert f"port {port}: something else listens on it" in said
+    assert f"--port {port + 2}" in said
+
+
+def test_a_public_address_needs_a_key(run) -> None:
+    result = run("serve", "--host", "0.0.0.0")
+    assert result.exit_code == 1
+    assert "llmtwin key create" in result.stderr
+
+
+def test_a_key_is_shown_once_and_can_be_revoked(run, tmp_path: Path) -> None:
+    made = run("key", "create", "ada", "--label", "the newsletter").stdout
+    secret = made.splitlines()[0]
+    kept = (tmp_path / "home" / "keys.json").read_text()
+    assert secret.startswith("lt_")
+    assert secret not in kept
+    (row,) = json.loads(run("key", "list", "--json").stdout)
+    assert (row["author"], row["label"]) == ("ada", "the newsletter")
+    assert secret not in run("key", "list").stdout
+    assert run("key", "revoke", row["id"]).exit_code == 0
+    assert run("key", "list").stdout.startswith("No keys")
+    assert "there is none of this id" in run("key", "revoke", row["id"]).stderr
+    assert run("key", "create", "eve").exit_code == 1
 
 
 def test_help_needs_no_heavy_library() -> None:
@@ -82,7 +105,7 @@ def test_help_needs_no_heavy_library() -> None:
         [sys.executable, "-c", script], capture_output=True, text=True, check=False
     )
     assert result.returncode == 0, result.stderr
-    for command in ("twin", "ask", "status", "rollback", "dev"):
+    for command in ("twin", "ask", "serve", "status", "rollback", "dev", "key"):
         assert command in result.stdout
 
 

@@ -23,6 +23,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -54,6 +55,12 @@ class Version:
     digest: str
     path: Path
     facts: Mapping[str, Any]
+
+    @property
+    def made(self) -> datetime:
+        """When it was sealed, UTC."""
+        sealed = (self.path / "manifest.json").stat().st_mtime
+        return datetime.fromtimestamp(sealed, UTC)
 
     def file(self, name: str) -> Path:
         """Path of a file of this version; raises ``DamagedArtifactError`` when it is gone."""

@@ -7,13 +7,15 @@ too slow, traces are dropped and counted, and answers never notice.
 
 import hashlib
 import logging
+import math
+import numbers
 import os
 import queue
 import secrets
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -25,13 +27,15 @@ from resources.tracing import TraceSink
 ROOM = 1_000  # traces that wait for the sink before new ones are dropped
 QUIET = 60.0  # seconds between two warnings
 PATIENCE = 5.0  # seconds that closing waits for the sink
-FIELDS = {"version": None, "model": None, "tokens_in": None, "tokens_out": None}
+FIELDS = ("version", "model", "tokens_in", "tokens_out")
+OURS = {"id", "author", "variant", "started", "version", "outcome", "passages"}  # never masked
 
 log = logging.getLogger(__name__)
 
 
 class Monitor:
-    """Traces on their way to a sink; one per process."""
+    """Traces on their way to a sink; one per process. ``sample`` is the share, from 0 to 1, of the
+    twins' answers that is flagged for the evaluation set. ``dropped`` counts what was lost."""
 
     def __init__(self, sink: TraceSink, sample: float = 0.0, room: int = ROOM) -> None:
         self.dropped = 0
@@ -50,48 +54,69 @@ class Monitor:
         return Trace(self._take, author, variant, question)
 
     def close(self, patience: float = PATIENCE) -> None:
-        """Hand over what is waiting, for at most ``patience`` seconds; what is left is dropped."""
+        """Hand over what is waiting, for at most ``patience`` seconds; what is left is dropped.
+        Traces that finish later are dropped too."""
         until = time.monotonic() + patience
-        if self._closed:
-            return
-        self._closed = True
+        with self._lock:
+            self._closed = True
         try:
             self._queue.put(None, timeout=patience)
-            self._writer.join(max(until - time.monotonic(), 0.0))
         except queue.Full:
             pass
-        left = self._queue.qsize()
-        if self._writer.is_alive() and left:
+        else:
+            self._writer.join(max(until - time.monotonic(), 0.0))
+        if self._writer.is_alive():
+            left = sum(trace is not None for trace in self._emptied())
             self._drop(left, "the sink did not take them in time")
 
     def _take(self, trace: dict[str, Any]) -> None:
-        trace["sampled"] = (trace["variant"] == "twin" and trace["outcome"] == "ok") and is_sampled(
-            trace["id"], self._sample
-        )
-        if self._closed:
-            return self._drop(1, "the monitor is closed")
+        why = ""
+        with self._lock:
+            if self._closed:
+                why = "the monitor is closed"
+            else:
+                try:
+                    self._queue.put_nowait(trace)
+                except queue.Full:
+                    why = "the sink is too slow"
+        if why:
+            self._drop(1, why)
+
+    def _emptied(self) -> Iterator[dict[str, Any] | None]:
+        """What was waiting; the writer is told to end after what it is at."""
         try:
-            self._queue.put_nowait(trace)
-        except queue.Full:
-            self._drop(1, "the sink is too slow")
+            while True:
+                yield self._queue.get_nowait()
+        except queue.Empty:
+            self._queue.put_nowait(None)
 
     def _write(self) -> None:
         while (trace := self._queue.get()) is not None:
             try:
-                self._sink.write(masking.mask_all(trace, self._secrets))
+                self._sink.write(self._shown(trace))
             except LlmTwinError as error:
                 self._drop(1, str(error))
             except Exception as error:
                 self._drop(1, type(error).__name__)
 
+    def _shown(self, trace: dict[str, Any]) -> dict[str, Any]:
+        """The trace as it may be stored: plain values, masked texts."""
+        wanted = trace["variant"] == "twin" and trace["outcome"] == "ok"
+        plain = _plain({**trace, "passages": _passages(trace["passages"])})
+        shown = {
+            name: value if name in OURS else masking.mask_all(value, self._secrets)
+            for name, value in plain.items()
+        }
+        return {**shown, "sampled": wanted and is_sampled(trace["id"], self._sample)}
+
     def _drop(self, count: int, why: str) -> None:
         with self._lock:
             self.dropped += count
             now = time.monotonic()
-            if now - self._warned < QUIET:
-                return
-            self._warned = now
-        log.warning("Traces are lost, %d so far: %s", self.dropped, why)
+            silent = count == 0 or now - self._warned < QUIET
+            self._warned = self._warned if silent else now
+        if not silent:
+            log.warning("Traces are lost, %d so far: %s", self.dropped, why)
 
 
 class Trace:
@@ -140,26 +165,22 @@ class Trace:
         with ``number``, ``chunk_id`` and ``score``) have their own places, the rest is kept as
         ``attributes``. Only the first call counts.
         """
-        try:
-            if self._finished:
-                return
-            self._finished = True
-            passages = attributes.pop("passages", ())
-            fields = {name: attributes.pop(name, None) for name in FIELDS}
-            self._take(
-                {
-                    **self._head,
-                    **fields,
-                    "seconds": round(time.perf_counter() - self._began, 6),
-                    "answer": answer,
-                    "outcome": outcome,
-                    "passages": _passages(passages),
-                    "spans": list(self._spans),
-                    "attributes": attributes,
-                }
-            )
-        except Exception:
-            log.warning("A trace could not be made", exc_info=True)
+        if self._finished:
+            return
+        self._finished = True
+        passages = attributes.pop("passages", ())
+        self._take(
+            {
+                **self._head,
+                **{name: attributes.pop(name, None) for name in FIELDS},
+                "seconds": round(time.perf_counter() - self._began, 6),
+                "answer": answer,
+                "outcome": outcome,
+                "passages": passages,
+                "spans": list(self._spans),
+                "attributes": attributes,
+            }
+        )
 
 
 def is_sampled(trace_id: str, share: float) -> bool:
@@ -176,14 +197,28 @@ def new_id() -> str:
     return str(uuid.UUID(int=value))
 
 
-def _passages(passages: Sequence[Any]) -> list[dict[str, Any]]:
-    names = ("number", "chunk_id", "score")
+def _passages(passages: Iterable[Any]) -> list[dict[str, Any]]:
+    """Of records or mappings, what is no text."""
     return [
         {
-            name: passage.get(name)
-            if isinstance(passage, Mapping)
-            else getattr(passage, name, None)
-            for name in names
+            name: item.get(name) if isinstance(item, Mapping) else getattr(item, name, None)
+            for name in ("number", "chunk_id", "score")
         }
-        for passage in passages
+        for item in passages
     ]
+
+
+def _plain(value: Any) -> Any:
+    """``value`` as JSON can hold it: numbers of other libraries as ours, no number where there is
+    none, and what is neither number nor text nor collection as text."""
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_plain(item) for item in value]
+    if isinstance(value, numbers.Integral):
+        return int(value)
+    if isinstance(value, numbers.Real):
+        return float(value) if math.isfinite(value) else None
+    return str(value).encode("utf-8", "replace").decode("utf-8")  # half a character is none
