@@ -40,7 +40,7 @@ CLIENTS = 6
 DOCUMENTS = 12  # of each author
 QUESTIONS = 4  # of each author, to the twin and to the base model
 TOKENS = 24
-LIFE = 20.0  # seconds between two kills of the engine
+LIFE = 25  # answers, after which the engine is killed
 PATIENCE = 300.0
 AUTHORS = ("ada", "byron", "cleo")
 WORDS = "lantern harbour winter letter garden engine mirror bridge candle river stone road".split()
@@ -127,7 +127,7 @@ def load(home: Path, minutes: float) -> dict[str, float]:
     with program("engine", settings) as engine, program("api", settings, engine) as api:
         progress("what the answers must be ...")
         questions = [asked_once(api, keys[n % CLIENTS], q) for n, q in enumerate(all_questions())]
-        memory = {"API": api.megabytes(), "engine": engine.megabytes()}
+        memory = {"API": api.megabytes(), "engine": engine.megabytes(), "engine, most": 0.0}
         progress(f"{minutes} minutes of load ...")
         end = time.monotonic() + 60 * minutes
         clients = [
@@ -136,10 +136,7 @@ def load(home: Path, minutes: float) -> dict[str, float]:
         ]
         for thread in clients:
             thread.start()
-        while time.monotonic() + LIFE < end:
-            time.sleep(LIFE)
-            engine.restart()
-            counts["engine restarts"] += 1
+        kill_often(engine, counts, memory, end)
         for thread in clients:
             thread.join()
         engine.wait()
@@ -154,6 +151,20 @@ def load(home: Path, minutes: float) -> dict[str, float]:
         "engine restarts": float(counts["engine restarts"]),
         **{f"memory of the {name}, MB": megabytes for name, megabytes in memory.items()},
     }
+
+
+def kill_often(
+    engine: Program, counts: "Counter[str]", memory: dict[str, float], end: float
+) -> None:
+    """Kill the engine after every ``LIFE`` answers, noting the most memory that it held."""
+    killed_at = 0
+    while time.monotonic() < end:
+        time.sleep(0.5)
+        memory["engine, most"] = max(memory["engine, most"], engine.megabytes())
+        if counts["answers"] - killed_at >= LIFE:
+            killed_at = counts["answers"]
+            engine.restart()
+            counts["engine restarts"] += 1
 
 
 def make_world(home: Path) -> Settings:

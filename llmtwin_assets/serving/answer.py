@@ -15,15 +15,16 @@ from typing import Any, Literal
 
 from llmtwin_assets.records import Document, Passage
 from llmtwin_assets.retrieval.search import retrieve
-from llmtwin_assets.serving.citations import Citing, shown_url, sources
-from llmtwin_assets.serving.engine_client import (
+from llmtwin_assets.serving.citations import Citing
+from llmtwin_assets.serving.fitting import WINDOW, Fitted, Turn, fit
+from llmtwin_assets.serving.language_models import (
     LanguageModels,
     Options,
     PromptTooLongError,
     Writing,
 )
-from llmtwin_assets.serving.fitting import WINDOW, Fitted, Turn, fit
 from llmtwin_assets.serving.links import WithoutLinks
+from llmtwin_assets.serving.sources import shown_url, sources
 from resources.embedder import Embedder
 from resources.vectors import VectorStore
 

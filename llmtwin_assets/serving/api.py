@@ -22,10 +22,11 @@ from llmtwin_assets.serving.answer import Retriever
 from llmtwin_assets.serving.authors_routes import add_author_routes, add_model_routes
 from llmtwin_assets.serving.chat import add_chat_routes, refusal
 from llmtwin_assets.serving.engine_client import EngineClient
-from llmtwin_assets.serving.guard import Guard, Rate
+from llmtwin_assets.serving.guard import Guard
 from llmtwin_assets.serving.keys import Caller, Keys
 from llmtwin_assets.serving.metrics import Counting, Metrics
 from llmtwin_assets.serving.monitor import Monitor
+from llmtwin_assets.serving.rates import Rate
 from llmtwin_assets.serving.refusals import ApiError, body
 from llmtwin_assets.serving.service import Service, beside
 from llmtwin_assets.serving.twins import Twins

@@ -8,27 +8,21 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from llmtwin_assets.serving.answer import Answer, Ask
-from llmtwin_assets.serving.citations import source_lines
+from llmtwin_assets.serving.completions import DONE, Completion, event
 from llmtwin_assets.serving.guard import extra_headers
 from llmtwin_assets.serving.monitor import Trace
 from llmtwin_assets.serving.refusals import as_reply
 from llmtwin_assets.serving.service import Service, beside, while_connected
-from llmtwin_assets.serving.wire import (
-    DONE,
-    ChatRequest,
-    Completion,
-    RagRequest,
-    check_question,
-    event,
-    split_model,
-)
+from llmtwin_assets.serving.sources import source_lines
+from llmtwin_assets.serving.wire import ChatRequest, RagRequest, check_question, split_model
 
 EVENTS = {"content-type": "text/event-stream; charset=utf-8", "x-accel-buffering": "no"}
-Work = Callable[[Send], Awaitable[None]]
+Work = Callable[[Send], Awaitable[Response | None]]
 
 
 class Worked(Response):
-    """A reply that is written by a coroutine, which is cancelled when the client leaves."""
+    """A reply that is made by a coroutine, which is cancelled when the client leaves: it sends the
+    reply itself, or returns it."""
 
     def __init__(self, work: Work) -> None:
         super().__init__()
@@ -36,7 +30,9 @@ class Worked(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Do the work and send what it makes."""
-        await while_connected(receive, self._work(send))
+        response = await while_connected(receive, self._work(send))
+        if response is not None:
+            await response(scope, receive, send)
 
 
 def add_chat_routes(app: FastAPI, service: Service) -> None:
@@ -62,7 +58,7 @@ def add_chat_routes(app: FastAPI, service: Service) -> None:
         trace = service.monitor.begin(author, variant, ask.question)
         reply = Completion(body.model, trace.id)
         if not body.stream:
-            return Worked(lambda send: _whole(service, ask, trace, reply, body, send))
+            return Worked(lambda _: _whole(service, ask, trace, reply, body))
         return Worked(lambda send: _streamed(service, ask, trace, reply, body, send))
 
     @app.post("/rag")
@@ -84,39 +80,34 @@ def add_chat_routes(app: FastAPI, service: Service) -> None:
                 "notes": answer.notes,
             }
 
-        return Worked(lambda send: _at_once(service, ask, trace, shown, send))
+        return Worked(lambda _: _at_once(service, ask, trace, shown))
 
 
 async def _whole(
-    service: Service, ask: Ask, trace: Trace, reply: Completion, body: ChatRequest, send: Send
-) -> None:
+    service: Service, ask: Ask, trace: Trace, reply: Completion, body: ChatRequest
+) -> Response:
     def shown(answer: Answer) -> dict[str, Any]:
         listed = source_lines(answer.passages) if body.sources_in_text else ""
         return reply.whole(answer, answer.text + listed)
 
-    await _at_once(service, ask, trace, shown, send)
+    return await _at_once(service, ask, trace, shown)
 
 
 async def _at_once(
-    service: Service,
-    ask: Ask,
-    trace: Trace,
-    shown: Callable[[Answer], dict[str, Any]],
-    send: Send,
-) -> None:
+    service: Service, ask: Ask, trace: Trace, shown: Callable[[Answer], dict[str, Any]]
+) -> Response:
     try:
         async with service.answer(ask, trace) as answer:
             async for _ in answer:
                 pass
-        response = JSONResponse(shown(answer))
     except Exception as error:
-        response = refusal(error, trace.id)
-    await response(_NO_SCOPE, _receive_nothing, send)
+        return refusal(error, trace.id)
+    return JSONResponse(shown(answer))
 
 
 async def _streamed(
     service: Service, ask: Ask, trace: Trace, reply: Completion, body: ChatRequest, send: Send
-) -> None:
+) -> Response | None:
     """The answer as server-sent events. A refusal before the first piece is an ordinary reply;
     after it, an event, which OpenAI's clients raise."""
     begun = False
@@ -143,19 +134,13 @@ async def _streamed(
         await pass_on(DONE, more=False)
     except Exception as error:
         if not begun:
-            return await refusal(error, trace.id)(_NO_SCOPE, _receive_nothing, send)
+            return refusal(error, trace.id)
         _, told = as_reply(error, trace.id)
         await pass_on(event(told), more=False)
+    return None
 
 
 def refusal(error: Exception, trace_id: str | None = None) -> JSONResponse:
     """The reply that tells a stranger about an error."""
     status, told = as_reply(error, trace_id)
     return JSONResponse(told, status_code=status, headers=extra_headers(error))
-
-
-_NO_SCOPE: Scope = {"type": "http"}
-
-
-async def _receive_nothing() -> Any:
-    raise RuntimeError("there is nothing to receive")

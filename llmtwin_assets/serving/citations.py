@@ -8,23 +8,20 @@ on a stream: whatever the pieces are, the joined result is the same. It knows wo
 
 import re
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from math import log
-from typing import Any
 
 from llmtwin_assets.features.split import sentences
 from llmtwin_assets.features.words import words
 from llmtwin_assets.records import Passage
-from llmtwin_assets.serving.links import WithoutLinks
 
 # Least share of a sentence's weight that a passage must hold. On the Federalist essays, with the
 # three passages found for a question, 0.5 marks 95 % of the passages' own sentences after three
-# words in ten were taken away and two strange ones added, 1.4 % of sentences from the same author's
-# other essays, and 0.4 % of another author's; at 0.4 these are 4.4 % and 3.0 %.
+# words in ten were taken away and two strange ones added, 1.2 % of sentences from the same author's
+# other essays, and 0.3 % of another author's; at 0.4 these are 3.5 % and 2.0 %.
 SUPPORT = 0.5
 SHARED = 4  # least content words in common
 SHORT = 4  # letters; shorter words carry no meaning of their own
-SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):")
 STEM = 6  # letters by which inflected forms of a word are taken for one
 
 UNSPACED = r"\u0e00-\u0eff\u3000-\u30ff\u3400-\u9fff\uff01-\uff1f"  # letters written without blanks
@@ -33,8 +30,6 @@ MARKER = re.compile(r"\[(\d{1,3}(?:[ \t]*,[ \t]*\d{1,3})*)\]")
 OPEN_MARKER = re.compile(r"\[\d[\d,]*$")  # a word that "[1, 2]" may have begun with
 REST_OF_MARKER = re.compile(r"[\d, \t]{0,24}")
 TERMINATOR = re.compile(r"[.!?…。！？]+[\"'”’)*_]*$")
-BLANKS_AND_MARKER = re.compile(rf"[ \t]*{MARKER.pattern}")
-SOURCE_LINES = re.compile(r"\n\nSources:\n\[1\] .*\Z", re.DOTALL)
 NO_END = re.compile(
     r"[\W_]*(?:[A-Za-z]|\d+|Mr|Mrs|Ms|Dr|St|Prof|Gen|Col|Hon|Rev|Nos?|Art|Sec|Fig|vol|pp?|cf|vs|etc"
     r"|viz|i\.e|e\.g)\.[\W_]*",
@@ -166,50 +161,3 @@ class Citing:
             return ""
         self.cited.add(number)
         return f" [{number}]"
-
-
-def sources(passages: Sequence[Passage], cited: Collection[int]) -> list[dict[str, Any]]:
-    """The passages as a reply lists them; ``cited`` tells whether the answer has their marker."""
-    return [
-        {
-            "number": p.number,
-            "title": p.title,
-            "url": shown_url(p.url),
-            "document_id": p.document_id,
-            "chunk_id": p.chunk_id,
-            "start": p.start,
-            "end": p.end,
-            "text": p.text,
-            "cited": p.number in cited,
-        }
-        for p in passages
-    ]
-
-
-def shown_url(url: str) -> str:
-    """A source's address (a web page, a file, a place in a package), or nothing when it is of a
-    kind that runs something instead of leading somewhere."""
-    scheme = SCHEME.match(url.strip())
-    runs = scheme is not None and scheme[1].lower() not in ("http", "https", "package")
-    return "" if runs or "\n" in url else url
-
-
-def source_lines(passages: Sequence[Passage]) -> str:
-    """The sources as the end of a plain text; nothing without any."""
-    if not passages:
-        return ""
-    lines = []
-    for passage in passages:
-        links = WithoutLinks(())
-        title = " ".join(f"{links.feed(passage.title)}{links.close()}".split())
-        url = shown_url(passage.url)
-        lines.append(
-            f"[{passage.number}] {title} — {url}" if url else f"[{passage.number}] {title}"
-        )
-    return "\n\nSources:\n" + "\n".join(lines)
-
-
-def without_sources(text: str) -> str:
-    """An answer as it was before ``source_lines`` and markers were added to it: what a model should
-    see of its earlier turns, whose numbers mean other passages."""
-    return BLANKS_AND_MARKER.sub("", SOURCE_LINES.sub("", text)).strip()

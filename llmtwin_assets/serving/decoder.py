@@ -89,7 +89,7 @@ class Decoder:
     """The forward pass of a Llama model, without what training needs."""
 
     def __init__(self, model: Any, window: int) -> None:
-        """Takes the weights of a ``transformers`` model, which should not be used afterwards.
+        """Takes the weights of a ``transformers`` model, which cannot be used afterwards.
 
         ``window`` is the longest row in tokens. Raises ``NotServableError``.
         """
@@ -113,7 +113,7 @@ class Decoder:
         positions = torch.arange(window, device=self.device)[None]
         with torch.inference_mode():
             cos, sin = body.rotary_emb(self._embed[:1], positions)
-            self.layers = [_layer(layer) for layer in body.layers]
+            self.layers = [_taken(body.layers, number) for number in range(len(body.layers))]
         half = self.head_size // 2
         self._cos = cos[0, :, None]  # window x 1 x head size
         self._sin = torch.cat((-sin[0, :, None, :half], sin[0, :, None, half:]), -1)
@@ -221,22 +221,28 @@ def _in_groups(rows: Any, weight: Any, bias: Any) -> Any:
     return torch.cat([linear(some, weight, bias) for some in rows.split(TOGETHER)])
 
 
-def _layer(layer: Any) -> Layer:
-    attention, mlp = layer.self_attn, layer.mlp
-    return Layer(
-        before_attention=layer.input_layernorm.weight.detach(),
+def _taken(layers: Any, number: int) -> Layer:
+    """A layer's weights, joined; what they were joined from is given up at once, so that a model
+    needs its memory once."""
+    attention, mlp = layers[number].self_attn, layers[number].mlp
+    taken = Layer(
+        before_attention=layers[number].input_layernorm.weight.detach(),
         qkv=_joined(attention.q_proj, attention.k_proj, attention.v_proj),
         out=_joined(attention.o_proj),
-        before_mlp=layer.post_attention_layernorm.weight.detach(),
+        before_mlp=layers[number].post_attention_layernorm.weight.detach(),
         gate_up=_joined(mlp.gate_proj, mlp.up_proj),
         down=_joined(mlp.down_proj),
     )
+    layers[number] = None
+    return taken
 
 
 def _joined(*linears: Any) -> tuple[Any, Any]:
     """Weight and bias of several linear layers that read the same input, one above the other."""
     import torch
 
-    biases = [linear.bias for linear in linears if linear.bias is not None]
-    weight = torch.cat([linear.weight.detach() for linear in linears])
-    return weight, torch.cat([bias.detach() for bias in biases]) if biases else None
+    weights = [linear.weight.detach() for linear in linears]
+    biases = [linear.bias.detach() for linear in linears if linear.bias is not None]
+    if len(linears) == 1:
+        return weights[0], biases[0] if biases else None
+    return torch.cat(weights), torch.cat(biases) if biases else None

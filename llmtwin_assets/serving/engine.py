@@ -11,9 +11,10 @@ Tried, and what became of it, is written in ``benchmarks/serving.py``.
 
 import json
 import logging
+import os
 import threading
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -106,6 +107,7 @@ class Engine:
         keep: int = 3,
         waiting: int = WAITING,
     ) -> None:
+        _import_libraries()
         self._artifacts, self._keep, self._most_waiting = artifacts, keep, waiting
         self._prompts = _Prompts()
         self._find_base, self._found_base = base, threading.Lock()
@@ -200,7 +202,6 @@ class Engine:
     def _work(self) -> None:
         import torch
 
-        quiet()
         with torch.inference_mode():
             while batches := self._next():
                 for served, batch in batches:
@@ -318,6 +319,18 @@ class _Prompts:
         return self._tokenizers[served]
 
 
+def _import_libraries() -> None:
+    """Import now, in one thread, what several threads would import at the same time later: that of
+    transformers fails when two threads begin it. Threads that wait for work shall sleep, not spin:
+    where the cores are shared, even with the API alone, spinning costs many times what it saves."""
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read when torch is loaded
+    import transformers
+
+    quiet()
+    for name in ("AutoTokenizer", "AutoModelForCausalLM", "LlamaForCausalLM"):
+        getattr(transformers, name)  # imports it
+
+
 def _plain(message: dict[str, str], control: Sequence[str]) -> dict[str, str]:
     """A message in which no text can be taken for a control token."""
     content = message["content"]
@@ -360,27 +373,3 @@ def _cannot_load(name: str, error: BaseException) -> BrokenModelError:
 
 def _closed() -> EngineClosedError:
     return EngineClosedError("the engine", "it has stopped", "Start it again: llmtwin serve")
-
-
-class LocalEngine:
-    """One twin, loaded from its endpoint's directory."""
-
-    def __init__(self, model: Path) -> None:
-        quiet()
-        self._model, self._tokenizer = models.load(model, models.fastest())
-
-    def stream(
-        self, chat: Sequence[dict[str, str]], max_tokens: int, seed: int = 1
-    ) -> Iterator[str]:
-        """Pieces of the answer to a chat, as they come."""
-        pieces: Any = models.stream(
-            self._model,
-            self._tokenizer,
-            prompts.render(self._tokenizer, chat),
-            max_new_tokens=max_tokens,
-            min_new_tokens=min(12, max_tokens),
-            temperature=0.7,
-            top_p=0.9,
-            seed=seed,
-        )
-        yield from pieces

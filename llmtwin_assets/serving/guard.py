@@ -9,14 +9,12 @@ import ipaddress
 import json
 import math
 import re
-import time
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, MutableMapping
-from dataclasses import dataclass
 from typing import Any
 
-from llmtwin_assets.serving.engine_client import EngineBusyError
 from llmtwin_assets.serving.keys import Caller, Keys
+from llmtwin_assets.serving.language_models import EngineBusyError
+from llmtwin_assets.serving.rates import Buckets, Rate
 from llmtwin_assets.serving.refusals import ApiError, as_reply
 from resources.errors import LlmTwinError
 
@@ -30,7 +28,6 @@ PUBLIC = frozenset({"/", "/healthz", "/readyz"})
 PUBLIC_BELOW = "/assets/"
 LARGEST_BODY = 256 * 1024  # bytes
 BODY_PATIENCE = 30.0  # seconds that a body may take to arrive
-CALLERS = 10_000  # that are counted at a time
 HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^:\[\]\s]+)(?::\d{1,5})?")
 HEADERS = {
     "content-security-policy": "default-src 'self'; base-uri 'none'; form-action 'none'; "
@@ -45,38 +42,6 @@ HEADERS = {
 
 class PublicWithoutKeyError(LlmTwinError):
     """An address that others can reach, without a key that keeps them out."""
-
-
-@dataclass(frozen=True)
-class Rate:
-    """How many requests a caller has: so many a minute, and so many at once after a rest."""
-
-    per_minute: float = 60.0
-    burst: int = 30
-
-
-class Buckets:
-    """A token bucket per caller; the callers not seen for longest are forgotten first."""
-
-    def __init__(
-        self, rate: Rate, clock: Callable[[], float] = time.monotonic, most: int = CALLERS
-    ) -> None:
-        self._rate, self._clock, self._most = rate, clock, most
-        self._held: OrderedDict[str, tuple[float, float]] = OrderedDict()  # tokens, when
-
-    def __len__(self) -> int:
-        return len(self._held)
-
-    def take(self, caller: str) -> float:
-        """Take one token: 0.0 when there was one, otherwise the seconds until there will be."""
-        now, refill = self._clock(), self._rate.per_minute / 60
-        tokens, then = self._held.pop(caller, (float(self._rate.burst), now))
-        tokens = min(self._rate.burst, tokens + (now - then) * refill)
-        wait = 0.0 if tokens >= 1 else (1 - tokens) / refill
-        self._held[caller] = (tokens if wait else tokens - 1, now)
-        if len(self._held) > self._most:
-            self._held.popitem(last=False)
-        return wait
 
 
 class Guard:

@@ -8,7 +8,7 @@ from llmtwin_assets.serving.answer import Answer, Ask, Retriever, answering
 from llmtwin_assets.serving.endpoint import serving
 from llmtwin_assets.serving.engine import ContextTooLongError, Engine, Generation
 from llmtwin_assets.serving.engine import Options as EngineOptions
-from llmtwin_assets.serving.engine_client import Options, Writing, too_long
+from llmtwin_assets.serving.language_models import Options, Writing, too_long
 from llmtwin_assets.settings import Settings
 from resources import base_model
 from resources.artifacts import open_artifacts

@@ -12,14 +12,14 @@ from typing import Any
 
 from llmtwin_assets import masking
 from llmtwin_assets.serving.endpoint import NoTwinError
-from llmtwin_assets.serving.engine_client import (
+from llmtwin_assets.serving.fitting import QuestionTooLongError
+from llmtwin_assets.serving.language_models import (
     EngineBusyError,
     EngineDownError,
     EngineRefusedError,
     ModelNotServedError,
     PromptTooLongError,
 )
-from llmtwin_assets.serving.fitting import QuestionTooLongError
 from resources.errors import LlmTwinError
 from resources.interactions import UnknownTraceError
 from resources.vectors import NoIndexError

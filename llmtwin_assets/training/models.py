@@ -4,8 +4,7 @@ Prompts arrive as rendered text (``llmtwin_assets.prompts``); authors, data sets
 than the model's own directory are not known here.
 """
 
-import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -173,63 +172,6 @@ def generate(
         if progress:
             progress(end, len(prompts))
     return texts
-
-
-def stream(
-    model: Any,
-    tokenizer: Any,
-    prompt: str,
-    *,
-    max_new_tokens: int = 256,
-    min_new_tokens: int = 0,
-    temperature: float = 0.8,
-    top_p: float = 0.95,
-    seed: int | None = None,
-) -> Iterator[str]:
-    """The text after ``prompt``, piece by piece as it is written.
-
-    Before ``min_new_tokens`` the model may not end its text.
-    Closing the iterator stops the writing at the next token. An error while writing is raised
-    here, after the pieces that came before it.
-    """
-    import torch
-    from transformers import StoppingCriteriaList, TextIteratorStreamer
-
-    pieces = TextIteratorStreamer(tokenizer, skip_prompt=True, skip_special_tokens=True)
-    abandoned = threading.Event()
-    failures: list[BaseException] = []
-    inputs = _padded(
-        [_cut(model, encode(tokenizer, prompt), max_new_tokens)], tokenizer, model.device
-    )
-
-    def stop(ids: Any, scores: Any, **_: Any) -> Any:
-        return torch.full((ids.shape[0],), abandoned.is_set(), dtype=torch.bool, device=ids.device)
-
-    def write() -> None:
-        try:
-            with torch.inference_mode(), _seeded(seed):
-                model.generate(
-                    **inputs,
-                    **sampling(temperature, top_p),
-                    max_new_tokens=max_new_tokens,
-                    min_new_tokens=min_new_tokens or None,
-                    pad_token_id=tokenizer.pad_token_id,
-                    streamer=pieces,
-                    stopping_criteria=StoppingCriteriaList([stop]),
-                )
-        except BaseException as error:
-            failures.append(error)
-            pieces.end()
-
-    thread = threading.Thread(target=write, daemon=True)
-    thread.start()
-    try:
-        yield from (piece for piece in pieces if piece)
-    finally:
-        abandoned.set()
-        thread.join()
-    if failures:
-        raise failures[0]
 
 
 def sampling(temperature: float, top_p: float) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from llmtwin_assets.serving.api import create_api
-from llmtwin_assets.serving.guard import Rate
+from llmtwin_assets.serving.rates import Rate
 from llmtwin_assets.settings import Settings
 from llmtwin_assets_tests.serving.world import OtherEngine, build_world, serving, small_model
 

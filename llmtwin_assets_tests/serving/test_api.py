@@ -1,8 +1,10 @@
 """The API over loopback with an engine that is not ours behind it: what it does with any engine."""
 
 import json
+import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,9 +14,10 @@ import openai
 import pytest
 
 from llmtwin_assets.serving.api import create_api
-from llmtwin_assets.serving.guard import Rate
+from llmtwin_assets.serving.rates import Rate
 from llmtwin_assets_tests.serving.conftest import UNLIMITED, Running
-from llmtwin_assets_tests.serving.world import OtherEngine, serving
+from llmtwin_assets_tests.serving.world import AUTHORS, OtherEngine, serving
+from resources.embedder import Embedder
 
 ASKED = [{"role": "user", "content": "What of the lantern?"}]
 
@@ -150,7 +153,13 @@ def test_a_prompt_that_the_engine_finds_too_long_is_cut_and_sent_once_more(
     assert reply["notes"][0].endswith("shortened to fit.")
     service.engine.longest = 20
     refused = service.ask()
-    assert len(service.engine.asked) == 4
+    assert (refused.status_code, refused.json()["error"]["code"]) == (413, "question_too_long")
+
+
+def test_a_prompt_that_is_still_too_long_is_refused(service: Running) -> None:
+    service.engine.longest, service.engine.counts = 20, False
+    refused = service.ask()
+    assert len(service.engine.asked) == 2
     assert refused.status_code == 400
     assert refused.json()["error"]["code"] == "context_length_exceeded"
 
@@ -364,3 +373,51 @@ def test_metrics_count_without_naming_authors(service: Running) -> None:
     assert "llmtwin_requests_in_flight 1.0" in text
     for author in ("ada", "byron", "cleo"):
         assert author not in text
+
+
+class Slow:
+    """An embedding model that takes its time."""
+
+    def __init__(self, embedder: Embedder) -> None:
+        self._embedder = embedder
+        self.started = threading.Event()
+
+    def embed(self, texts: list[str]) -> Any:
+        self.started.set()
+        time.sleep(2)
+        return self._embedder.embed(texts)
+
+
+def test_others_are_answered_while_a_search_takes_long(service: Running) -> None:
+    engine = OtherEngine()
+    with serving(engine.app()) as engine_url:
+        app = create_api(service.settings, engine_url + "/v1", rate=UNLIMITED)
+        slow = Slow(Embedder(service.settings.embedder))
+        app.state.service.retriever._embedder = slow
+        with serving(app) as url, ThreadPoolExecutor(1) as pool:
+            slow.started.wait(10)
+            slow.started.clear()
+            body = {"model": "ada", "messages": ASKED}
+            asked = pool.submit(httpx.post, f"{url}/v1/chat/completions", json=body, timeout=60)
+            slow.started.wait(10)
+            began = time.monotonic()
+            assert httpx.get(f"{url}/healthz").status_code == 200
+            assert httpx.get(f"{url}/v1/models").status_code == 200
+            assert httpx.post(
+                f"{url}/v1/chat/completions", json={**body, "retrieval": False}, timeout=60
+            ).is_success
+            assert time.monotonic() - began < 1.5
+            assert not asked.done()
+            assert asked.result().is_success
+
+
+def test_fifty_people_are_answered_at_once(service: Running) -> None:
+    def ask(number: int) -> str:
+        body = {"model": AUTHORS[number % 3], "messages": ASKED, "retrieval": number % 2 == 0}
+        reply = httpx.post(f"{service.url}/v1/chat/completions", json=body, timeout=60)
+        return str(reply.json()["choices"][0]["message"]["content"]).split("\n")[0]
+
+    with ThreadPoolExecutor(50) as pool:
+        assert set(pool.map(ask, range(50))) == {"The answer is here. "}
+    assert len(service.engine.asked) == 50
+    assert service.engine.writing == 0

@@ -8,13 +8,8 @@ from llmtwin_assets.authors import resolve_path
 from llmtwin_assets.features.clean import clean
 from llmtwin_assets.features.split import chunk_spans, sentences
 from llmtwin_assets.records import Passage
-from llmtwin_assets.serving.citations import (
-    Citing,
-    Support,
-    source_lines,
-    sources,
-    without_sources,
-)
+from llmtwin_assets.serving.citations import Citing, Support
+from llmtwin_assets.serving.sources import source_lines, sources, without_sources
 
 LANTERN = "The patient lantern carries the narrow harbour, and the silver orchard measures it."
 BRIDGE = "No borrowed bridge forgets the wooden violin, and the tidy market divides it."

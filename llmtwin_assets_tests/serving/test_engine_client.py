@@ -1,14 +1,17 @@
 import asyncio
+import base64
+import json
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from llmtwin_assets.serving.engine_client import (
+from llmtwin_assets.serving.engine_client import EngineClient
+from llmtwin_assets.serving.engine_replies import pieces
+from llmtwin_assets.serving.language_models import (
     EngineBusyError,
-    EngineClient,
     EngineDownError,
     EngineRefusedError,
     ModelNotServedError,
@@ -170,3 +173,81 @@ def test_the_window_is_asked_for_once_and_unknown_when_the_engine_does_not_say(
         return found
 
     assert asyncio.run(windows()) == [None] * 3
+
+
+async def read(*data: bytes) -> tuple[str, Writing]:
+    async def stream() -> AsyncIterator[bytes]:
+        for part in data:
+            yield part
+
+    writing = Writing(pieces=stream())  # type: ignore[arg-type]
+    return "".join([piece async for piece in pieces(stream(), writing)]), writing
+
+
+def event(**fields: object) -> bytes:
+    return b"data: " + json.dumps(fields, ensure_ascii=False).encode() + b"\n\n"
+
+
+def said(text: str) -> bytes:
+    return event(choices=[{"index": 0, "delta": {"content": text}}])
+
+
+DONE = b"data: [DONE]\n\n"
+
+
+def test_a_stream_may_be_cut_anywhere_and_hold_any_character() -> None:
+    text = "one\u2028two\x85three — four\n\nfive\x0b"
+    data = b": a comment\n\nevent: x\r\n" + said(text).replace(b"\n\n", b"\r\n\r\n") + DONE
+    for size in (1, 2, 7, 1000):
+        parts = [data[i : i + size] for i in range(0, len(data), size)]
+        assert asyncio.run(read(*parts))[0] == text
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        b"data: {\n\n",
+        b"data: []\n\n",
+        b"data: 7\n\n",
+        event(error={"message": "SECRET"}),
+        event(choices=7),
+        event(choices=[7]),
+        event(choices=[{"delta": 7}]),
+        event(usage=[1]),
+        b"data: " + b"x" * 1_100_000,
+    ],
+)
+def test_what_is_no_answer_is_an_engine_that_broke_off(wrong: bytes) -> None:
+    with pytest.raises(EngineDownError, match="broke off"):
+        asyncio.run(read(said("Yes"), wrong, DONE))
+
+
+def test_an_answer_without_its_end_is_none() -> None:
+    with pytest.raises(EngineDownError, match="broke off"):
+        asyncio.run(read(said("Yes")))
+
+
+def test_counts_and_versions_are_taken_where_they_are_told() -> None:
+    _, writing = asyncio.run(
+        read(
+            event(choices=[], system_fingerprint="v7", usage={"prompt_tokens": "many"}),
+            event(choices=[{"finish_reason": "length", "delta": {}}], usage=None),
+            event(choices=[], usage={"prompt_tokens": 5, "completion_tokens": 6}),
+            DONE,
+        )
+    )
+    assert (writing.version, writing.finish_reason) == ("v7", "length")
+    assert (writing.prompt_tokens, writing.completion_tokens) == (5, 6)
+
+
+def test_a_name_and_a_password_in_the_url_open_the_engine(
+    engine: OtherEngine, address: tuple[OtherEngine, str]
+) -> None:
+    async def ask(url: str) -> None:
+        client = EngineClient(url)
+        async with client.write("ada", CHAT, Options()) as writing:
+            assert [piece async for piece in writing.pieces]
+        await client.close()
+
+    asyncio.run(ask(address[1].replace("//", "//someone:secret@")))
+    assert engine.keys == ["Basic " + base64.b64encode(b"someone:secret").decode()]

@@ -7,15 +7,14 @@ import pytest
 
 from llmtwin_assets.serving.guard import (
     LARGEST_BODY,
-    Buckets,
     Guard,
     PublicWithoutKeyError,
-    Rate,
     host_name,
     is_loopback,
     refuse_public_bind,
 )
 from llmtwin_assets.serving.keys import Keys, create_key
+from llmtwin_assets.serving.rates import Buckets, Rate
 from llmtwin_assets_tests.serving.conftest import Running
 
 

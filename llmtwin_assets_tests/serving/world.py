@@ -127,14 +127,15 @@ def serving(app: Any) -> Iterator[str]:
 class OtherEngine:
     """An OpenAI-compatible engine that is not ours: no window size, no version, words of its own.
 
-    ``pieces`` is what it writes; ``longest`` the characters of chat it takes; ``fails`` a status it
-    answers with; ``parrots`` makes it write what it was asked, as a model would that obeys whatever
-    it reads; ``stalls`` makes it write its first piece and then nothing; ``breaks`` cuts the
-    stream in the middle.
+    ``pieces`` is what it writes; ``parrots`` makes it write what it was asked, as a model would
+    that obeys whatever it reads. ``longest`` is the characters of chat it takes, and ``counts``
+    whether it tells how many there were. ``fails`` is a status it answers with; ``stalls`` makes it
+    write its first piece and then nothing; ``breaks`` cuts the stream in the middle.
     """
 
     pieces: list[str] = field(default_factory=lambda: ["The ", "answer", " is here. "])
     longest: int = 10**9
+    counts: bool = True
     fails: int = 0
     parrots: bool = False
     stalls: bool = False
@@ -165,6 +166,8 @@ class OtherEngine:
                     f"This model's maximum context length is {self.longest} tokens. However, your "
                     f"request has {size} input tokens. Please reduce the length of the input."
                 )
+                if not self.counts:
+                    message = "The context length is exceeded."
                 return JSONResponse({"error": {"message": message}}, 400)
             pieces = parroted(body["messages"][-1]["content"]) if self.parrots else self.pieces
             return StreamingResponse(self._events(pieces), media_type="text/event-stream")

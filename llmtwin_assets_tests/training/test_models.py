@@ -82,41 +82,6 @@ def test_a_text_is_never_longer_than_its_own_limit(tiny: Path) -> None:
     assert len(texts[0]) < len(texts[1])
 
 
-def test_a_stream_gives_the_text_that_generation_gives(tiny: Path) -> None:
-    model, tokenizer = models.load(tiny)
-    whole = models.generate(model, tokenizer, [PROMPT], max_new_tokens=12, seed=4)
-    pieces = list(models.stream(model, tokenizer, PROMPT, max_new_tokens=12, seed=4))
-    assert "".join(pieces) == whole[0]
-
-
-def test_closing_a_stream_stops_the_writing(tiny: Path) -> None:
-    model, tokenizer = models.load(tiny)
-    forward, calls = model.forward, []
-
-    def counted(*args: object, **options: object) -> object:
-        calls.append(1)
-        return forward(*args, **options)
-
-    model.forward = counted
-    pieces = models.stream(
-        model, tokenizer, PROMPT, max_new_tokens=900, temperature=2.0, top_p=1.0, seed=8
-    )
-    next(pieces)
-    pieces.close()  # type: ignore[attr-defined]
-    assert len(calls) < 300
-
-
-def test_an_error_while_streaming_reaches_the_reader(tiny: Path) -> None:
-    model, tokenizer = models.load(tiny)
-
-    def broken(*args: object, **options: object) -> object:
-        raise RuntimeError("out of memory")
-
-    model.forward = broken
-    with pytest.raises(RuntimeError, match="out of memory"):
-        list(models.stream(model, tokenizer, PROMPT, max_new_tokens=4))
-
-
 def test_a_quantised_directory_loads_like_any_other(tiny: Path, tmp_path: Path) -> None:
     quantize.write(tiny, tmp_path / "q8", "tiny")
     model, tokenizer = models.load(tmp_path / "q8")
