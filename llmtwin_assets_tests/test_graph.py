@@ -10,9 +10,8 @@ import pytest
 
 from llmtwin_assets.evaluation.assets import leaderboard
 from llmtwin_assets.overview import ASSETS, FEATURES, overview
-from llmtwin_assets.serving.answer import answer
 from llmtwin_assets.serving.endpoint import rollback, serving
-from llmtwin_assets.serving.engine import LocalEngine
+from llmtwin_assets.serving.in_process import ask_here
 from llmtwin_assets_tests import tiny_model
 from llmtwin_assets_tests.graph import World, closed_gates, failure, rebuilt
 from llmtwin_assets_tests.writing import authors_yaml, essay, write_essays
@@ -70,13 +69,13 @@ def test_the_twin_that_serves_is_the_one_that_was_evaluated_and_it_answers(made)
     assert endpoint.twin == report.facts["twin"] == twin.digest
     served = {p.name: p.read_bytes() for p in endpoint.model.iterdir()}
     assert served == {p.name: p.read_bytes() for p in (twin.path / "model").iterdir()}
-    embedder = Embedder(world.settings.embedder)
-    vectors = open_vectors(world.settings.vectors_url)
-    question = "What carries the copper?"
-    reply = answer(endpoint, question, LocalEngine(endpoint.model), vectors, embedder)
+    pieces: list[str] = []
+    reply = ask_here(world.settings, "ada", "What carries the copper?", pieces.append)
     assert [p.number for p in reply.passages] == [1, 2, 3]
     assert all(p.url.startswith(str(world.settings.authors_file.parent)) for p in reply.passages)
-    assert "".join(reply.text)
+    assert "".join(pieces) == reply.text
+    assert reply.text
+    assert reply.version == endpoint.version
 
 
 def test_the_report_is_a_page_with_its_figures(made) -> None:

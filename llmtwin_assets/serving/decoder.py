@@ -4,10 +4,9 @@ Every row has a place of its own in the cache of keys and values, filled from th
 of any length take their next token in one pass over the weights; nothing is moved or copied per
 token. Token ids and numbers only: text, sampling and who asked are not known here.
 
-A row's logits do not depend on the rows beside it, to the last bit, in bf16 on CPUs with bf16
-instructions (measured on AMD Zen 4, 1 and 2 threads, up to 16 rows): matrix products of up to
-``TOGETHER`` rows add up in the same order, and attention does when the keys are padded to a
-multiple of ``BLOCK``. In fp32 they differ by rounding (1e-6 of their size).
+A row's logits do not depend on the rows beside it, to the last bit (measured on AMD Zen 4 in bf16
+and fp32, with 1 and 2 threads and up to 16 rows): the 8-bit product takes the rows one by one, and
+attention adds up in the same order when the keys are padded to a multiple of ``BLOCK``.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,14 +15,57 @@ from typing import Any
 
 from resources.errors import LlmTwinError
 
-TOGETHER = 8  # rows in one matrix product
 BLOCK = 64  # tokens
 
 Attention = Callable[[int, Any, Any, Any], Any]  # layer, queries, keys, values -> mixed values
+Product = Callable[["Matrix", Any], Any]
 
 
 class NotServableError(LlmTwinError):
     """A model whose architecture the engine has no forward pass for."""
+
+
+class Matrix:
+    """A linear layer, or several that read the same input, one above the other.
+
+    The tokens of a prompt are multiplied with the weights as they are. A few rows at a time wait
+    for memory, not for arithmetic: for them, on a CPU, there is a copy in 8 bits with a scale per
+    output, which is half as much to read.
+    """
+
+    def __init__(self, *linears: Any) -> None:
+        import torch
+
+        weights = [linear.weight.detach() for linear in linears]
+        biases = [linear.bias.detach() for linear in linears if linear.bias is not None]
+        self._weight = weights[0] if len(weights) == 1 else torch.cat(weights)
+        self._bias = torch.cat(biases) if biases else None
+        self._bytes, self._scale = None, None
+        if self._weight.device.type == "cpu":
+            self._bytes, self._scale = in_8_bits(self._weight)
+
+    def many(self, rows: Any) -> Any:
+        """The layer's output for the tokens of a prompt."""
+        from torch.nn.functional import linear
+
+        return linear(rows, self._weight, self._bias)
+
+    def few(self, rows: Any) -> Any:
+        """The layer's output for one token of each row."""
+        import torch
+
+        if self._bytes is None:
+            return self.many(rows)
+        found = torch._weight_int8pack_mm(rows, self._bytes, self._scale)
+        return found if self._bias is None else found + self._bias
+
+
+def in_8_bits(weight: Any) -> tuple[Any, Any]:
+    """A matrix (outputs x inputs) as whole numbers up to 127 and a scale for each output."""
+    import torch
+
+    scale = (weight.abs().amax(1) / 127).clamp_min(torch.finfo(weight.dtype).tiny)
+    return (weight / scale[:, None].float()).round_().clamp_(-127, 127).to(torch.int8), scale
 
 
 @dataclass(frozen=True)
@@ -31,11 +73,11 @@ class Layer:
     """The weights of one layer; queries, keys and values in one matrix, gate and up in one."""
 
     before_attention: Any
-    qkv: tuple[Any, Any]  # weight, bias or None
-    out: tuple[Any, Any]
+    qkv: Matrix
+    out: Matrix
     before_mlp: Any
-    gate_up: tuple[Any, Any]
-    down: tuple[Any, Any]
+    gate_up: Matrix
+    down: Matrix
 
 
 class Prompt:
@@ -108,7 +150,7 @@ class Decoder:
         self.head_size = getattr(config, "head_dim", None) or config.hidden_size // self.heads
         self.dtype, self.device = model.dtype, model.device
         self._embed, self._norm = body.embed_tokens.weight.detach(), body.norm.weight.detach()
-        self._head = model.lm_head.weight.detach()
+        self._head = Matrix(model.lm_head)
         self._epsilon = config.rms_norm_eps
         positions = torch.arange(window, device=self.device)[None]
         with torch.inference_mode():
@@ -121,7 +163,7 @@ class Decoder:
     def read(self, prompt: Prompt, ids: Sequence[int]) -> Any:
         """Read tokens after those that a prompt holds; returns the logits after the last (fp32)."""
         import torch
-        from torch.nn.functional import linear, scaled_dot_product_attention
+        from torch.nn.functional import scaled_dot_product_attention
 
         start, end = prompt.length, prompt.length + len(ids)
         groups = self.heads // self.kv_heads
@@ -138,14 +180,13 @@ class Decoder:
             )
             return mixed[0].transpose(0, 1)
 
-        hidden = self._hidden(ids, slice(start, end), attend, linear)
+        hidden = self._hidden(ids, slice(start, end), attend, Matrix.many)
         prompt.length = end
-        return self._logits(hidden[-1:])[0]
+        return self._head.many(hidden[-1:])[0].float()
 
     def step(self, rows: Rows, ids: Sequence[int]) -> Any:
         """Let every row read one more token; returns the logits after it, rows x words (fp32)."""
         import torch
-        from torch.nn.functional import linear
 
         count, groups = len(ids), self.heads // self.kv_heads
         longest = min(-(-(max(rows.lengths) + 1) // BLOCK) * BLOCK, self.window)
@@ -164,14 +205,11 @@ class Decoder:
             shares = scores.masked_fill_(later, float("-inf")).softmax(-1).to(self.dtype)
             return shares @ rows.values[layer][:count, :, :longest]
 
-        product = linear if count <= TOGETHER else _in_groups
-        hidden = self._hidden(ids, places, attend, product)
+        hidden = self._hidden(ids, places, attend, Matrix.few)
         rows.lengths = [length + 1 for length in rows.lengths]
-        return self._logits(hidden)
+        return self._head.few(hidden).float()
 
-    def _hidden(
-        self, ids: Sequence[int], places: Any, attend: Attention, product: Callable[..., Any]
-    ) -> Any:
+    def _hidden(self, ids: Sequence[int], places: Any, attend: Attention, product: Product) -> Any:
         """The last layer's output for tokens at places in their rows: tokens x width."""
         import torch
         from torch.nn.functional import rms_norm, silu
@@ -182,22 +220,17 @@ class Decoder:
         hidden = self._embed[torch.tensor(ids, device=self.device)]
         for number, layer in enumerate(self.layers):
             normed = rms_norm(hidden, width, layer.before_attention, self._epsilon)
-            heads = product(normed, *layer.qkv).view(count, -1, self.head_size)
+            heads = product(layer.qkv, normed).view(count, -1, self.head_size)
             plain = heads[:, :turned]
             moved = torch.addcmul(plain * cos, plain.roll(self.head_size // 2, -1), sin)
             mixed = attend(
                 number, moved[:, : self.heads], moved[:, self.heads :], heads[:, turned:]
             )
-            hidden = hidden + product(mixed.reshape(count, -1), *layer.out)
+            hidden = hidden + product(layer.out, mixed.reshape(count, -1))
             normed = rms_norm(hidden, width, layer.before_mlp, self._epsilon)
-            gate, up = product(normed, *layer.gate_up).chunk(2, -1)
-            hidden = hidden + product(silu(gate).mul_(up), *layer.down)
+            gate, up = product(layer.gate_up, normed).chunk(2, -1)
+            hidden = hidden + product(layer.down, silu(gate).mul_(up))
         return rms_norm(hidden, width, self._norm, self._epsilon)
-
-    def _logits(self, hidden: Any) -> Any:
-        from torch.nn.functional import linear
-
-        return linear(hidden, self._head).float()
 
 
 def _zeros(shape: tuple[int, ...], decoder: Decoder) -> Any:
@@ -212,37 +245,17 @@ def _zeros(shape: tuple[int, ...], decoder: Decoder) -> Any:
     return torch.from_numpy(np.zeros(shape, kind)).view(decoder.dtype)
 
 
-def _in_groups(rows: Any, weight: Any, bias: Any) -> Any:
-    """A linear layer for rows in groups of ``TOGETHER``; the second group finds its weights in the
-    processor's cache."""
-    import torch
-    from torch.nn.functional import linear
-
-    return torch.cat([linear(some, weight, bias) for some in rows.split(TOGETHER)])
-
-
 def _taken(layers: Any, number: int) -> Layer:
     """A layer's weights, joined; what they were joined from is given up at once, so that a model
     needs its memory once."""
     attention, mlp = layers[number].self_attn, layers[number].mlp
     taken = Layer(
         before_attention=layers[number].input_layernorm.weight.detach(),
-        qkv=_joined(attention.q_proj, attention.k_proj, attention.v_proj),
-        out=_joined(attention.o_proj),
+        qkv=Matrix(attention.q_proj, attention.k_proj, attention.v_proj),
+        out=Matrix(attention.o_proj),
         before_mlp=layers[number].post_attention_layernorm.weight.detach(),
-        gate_up=_joined(mlp.gate_proj, mlp.up_proj),
-        down=_joined(mlp.down_proj),
+        gate_up=Matrix(mlp.gate_proj, mlp.up_proj),
+        down=Matrix(mlp.down_proj),
     )
     layers[number] = None
     return taken
-
-
-def _joined(*linears: Any) -> tuple[Any, Any]:
-    """Weight and bias of several linear layers that read the same input, one above the other."""
-    import torch
-
-    weights = [linear.weight.detach() for linear in linears]
-    biases = [linear.bias.detach() for linear in linears if linear.bias is not None]
-    if len(linears) == 1:
-        return weights[0], biases[0] if biases else None
-    return torch.cat(weights), torch.cat(biases) if biases else None
