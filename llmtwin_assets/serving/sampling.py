@@ -29,12 +29,22 @@ def draw(
     chance = column(chances)
     odds = (logits / heat).softmax(-1)
     likely, words = odds.topk(min(LIKELY, odds.shape[1]))
-    if bool((likely.sum(-1, keepdim=True) < share).any()):
-        likely, words = odds.sort(-1, descending=True)
+    found = _pick(likely, words, share, chance)
+    short = likely.sum(-1) < share[:, 0]
+    if bool(short.any()):  # too dear for rows that do not need it
+        every, words = odds[short].sort(-1, descending=True)
+        found[short] = _pick(every, words, share[short], chance[short])
+    tokens: list[int] = found.tolist()
+    return tokens
+
+
+def _pick(likely: Any, words: Any, share: Any, chance: Any) -> Any:
+    """A word per row, given odds from the likeliest on and the words they belong to."""
+    import torch
+
     before = likely.cumsum(-1) - likely
-    likely = likely.where((before < share) | (before == 0), 0.0)
-    reach = likely.cumsum(-1)
+    kept = likely.where((before < share) | (before == 0), 0.0)
+    reach = kept.cumsum(-1)
     place = torch.searchsorted(reach, chance * reach[:, -1:], right=True)
-    last = (likely > 0).sum(-1, keepdim=True) - 1  # rounding must not go past what is left
-    found: list[int] = words.gather(1, place.minimum(last))[:, 0].tolist()
-    return found
+    last = (kept > 0).sum(-1, keepdim=True) - 1  # rounding must not go past what is left
+    return words.gather(1, place.minimum(last))[:, 0]

@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 import torch
 
-from llmtwin_assets.serving.decoder import Decoder, NotServableError, Prompt, Rows
+from llmtwin_assets.serving.decoder import Decoder, NotServableError, Prompt, Rows, in_8_bits
 from llmtwin_assets.training import models
 from llmtwin_assets_tests import tiny_model
 
@@ -12,9 +12,25 @@ WINDOW = 256
 IDS = [(7 * n * n + 3 * n) % 500 for n in range(200)]
 
 
+def even_model(directory: Path, seed: int = 0) -> Path:
+    """The tiny model with matrices that 8 bits hold exactly: whole numbers up to 127, by 1,024."""
+    from safetensors.torch import load_file, save_file
+
+    path = tiny_model.build(directory, seed) / "model.safetensors"
+    tensors = load_file(path)
+    for name, weight in tensors.items():
+        if weight.ndim == 2:
+            whole = (weight.float() * 1024).round().clamp(-126, 126)
+            rows = torch.arange(len(whole))
+            whole[rows, (rows * 7) % whole.shape[1]] = 127
+            tensors[name] = (whole / 1024).to(weight.dtype)
+    save_file(tensors, path, metadata={"format": "pt"})
+    return directory
+
+
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny_model.build(tmp_path_factory.mktemp("tiny"))
+    return even_model(tmp_path_factory.mktemp("tiny"))
 
 
 def loaded(tiny: Path, dtype: str = "float32") -> tuple[Decoder, Any]:
@@ -71,10 +87,10 @@ def test_a_row_that_leaves_or_joins_changes_nothing_for_the_others(tiny: Path) -
         assert torch.allclose(found[row], expected, atol=1e-4)
 
 
-@pytest.mark.skipif(not models.fast_bf16(), reason="holds on CPUs with bf16 instructions")
+@pytest.mark.parametrize("dtype", ["bfloat16", "float32"])
 @torch.inference_mode()
-def test_logits_do_not_depend_on_the_rows_beside_to_the_last_bit(tiny: Path) -> None:
-    decoder, _ = loaded(tiny, "bfloat16")
+def test_logits_do_not_depend_on_the_rows_beside_to_the_last_bit(tiny: Path, dtype: str) -> None:
+    decoder, _ = loaded(tiny, dtype)
 
     def written(others: list[int]) -> torch.Tensor:
         rows = rows_of(decoder, [40, *others])
@@ -97,6 +113,14 @@ def test_a_row_may_fill_the_whole_window(tiny: Path) -> None:
     found = decoder.step(rows, [ids[-1]])
     assert rows.lengths == [WINDOW]
     assert torch.allclose(found[0], model(torch.tensor([ids])).logits[0, -1], atol=1e-4)
+
+
+def test_8_bits_hold_a_matrix_to_half_a_step_of_its_largest_number() -> None:
+    weight = torch.randn(7, 64) * torch.tensor([[1e-3], [1.0], [50.0], [0.0], [1.0], [1.0], [1.0]])
+    numbers, scale = in_8_bits(weight)
+    wrong = (numbers * scale[:, None] - weight).abs().amax(1)
+    assert bool((wrong <= weight.abs().amax(1) / 127 / 2 * 1.001).all())
+    assert bool((numbers[3] == 0).all())
 
 
 def test_a_model_of_another_architecture_is_refused(tiny: Path) -> None:

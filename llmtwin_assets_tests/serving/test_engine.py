@@ -25,7 +25,7 @@ from llmtwin_assets.serving.engine import (
     UnknownModelError,
 )
 from llmtwin_assets.training import models
-from llmtwin_assets_tests import tiny_model
+from llmtwin_assets_tests.serving.test_decoder import even_model
 from resources.artifacts import ArtifactStore
 
 CHAT = [{"role": "user", "content": "Write about liberty."}]
@@ -38,7 +38,7 @@ PATIENCE = 60.0  # seconds
 def twins(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """The directories of four models that write different things."""
     folder = tmp_path_factory.mktemp("twins")
-    return [tiny_model.build(folder / str(seed), seed) for seed in range(4)]
+    return [even_model(folder / str(seed), seed) for seed in range(4)]
 
 
 @pytest.fixture
