@@ -12,13 +12,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from llmtwin_assets.authors import WarehouseSource
+from llmtwin_assets.authors import WarehouseSource, resolve_path
 from llmtwin_assets.corpus.reading import (
+    Context,
     Listing,
     SourceMissingError,
     UnreadableItemError,
     decode,
     find_date,
+    raw_hash,
 )
 from llmtwin_assets.records import RawDocument, content_id
 
@@ -45,32 +47,36 @@ CHROME_LINES = re.compile(
 )
 
 
-def list_warehouse(author: str, full_name: str, source: WarehouseSource, root: Path) -> Listing:
-    """The author's documents in an export; raises ``SourceMissingError`` when there are none."""
+def read(source: WarehouseSource, context: Context, listing: Listing) -> None:
+    """List the author's documents of an export; raises ``SourceMissingError`` when there is no
+    export, or nothing of theirs in it."""
+    root = resolve_path(source.path, context.base)
     files = _files(root)
     if not files:
         raise SourceMissingError(
             str(root),
-            f"{author}'s export is not there",
+            f"{context.author.id}'s export is not there",
             "Correct its path in authors.yaml; the folder must hold ArticleDocument.json",
         )
-    listing = Listing()
+    name = source.full_name or context.author.name
+    theirs = False
     for kind, path in files.items():
         for number, record in enumerate(_records(path)):
-            item = f"{path.name}#{number}"
-            name = source.full_name or full_name
-            listing.take(item, partial(_read, author, name, source, kind, record, item))
-    if not listing.documents and not listing.quarantined:
+            theirs = theirs or _is_by(record, name)
+            if context.wants(kind):
+                item = f"{path.name}#{number}"
+                listing.take(item, partial(_read, context, name, source, kind, record, item))
+    if not theirs:
         raise SourceMissingError(
             str(root),
-            f"no record in it is by '{source.full_name or full_name}'",
+            f"no record in it is by '{name}'",
             "Set full_name in authors.yaml to the name that the export uses",
         )
-    return listing
 
 
-def fingerprint(root: Path) -> str:
+def fingerprint(source: WarehouseSource, context: Context) -> str:
     """Changes when a file of the export is written; reads no file."""
+    root = resolve_path(source.path, context.base)
     stamps = [(path, path.stat()) for path in _files(root).values()]
     return "|".join(f"{p.name}:{s.st_size}:{s.st_mtime_ns}" for p, s in stamps) or "missing"
 
@@ -95,12 +101,17 @@ def _records(path: Path) -> list[Any]:
     return records
 
 
+def _is_by(record: Any, name: str) -> bool:
+    named = record.get("author_full_name", "") if isinstance(record, dict) else ""
+    return str(named).casefold() == name.casefold()
+
+
 def _read(
-    author: str, full_name: str, source: WarehouseSource, kind: str, record: Any, item: str
+    context: Context, full_name: str, source: WarehouseSource, kind: str, record: Any, item: str
 ) -> RawDocument | None:
     if not isinstance(record, dict) or not isinstance(record.get("content"), dict | str):
         raise UnreadableItemError(item, "it is not a record with a content", "Export it again")
-    if str(record.get("author_full_name", "")).casefold() != full_name.casefold():
+    if not _is_by(record, full_name):
         return None
     content = record["content"] if isinstance(record["content"], dict) else {}
     page = _text(record["content"])
@@ -110,8 +121,8 @@ def _read(
         raise UnreadableItemError(item, "there is no text in it", "Export it again")
     link = str(record.get("link") or record.get("_id") or item)
     return RawDocument(
-        id=content_id(author, "warehouse", link),
-        author=author,
+        id=content_id(context.author.id, "warehouse", link),
+        author=context.author.id,
         kind=kind,
         source="warehouse",
         external_id=str(record.get("_id") or link),
@@ -121,6 +132,8 @@ def _read(
         published=find_date(link) or _page_date(page),
         importer=IMPORTER,
         licence=source.licence,
+        fetched=context.clock(),
+        raw_hash=raw_hash(json.dumps(record, sort_keys=True)),
     )
 
 

@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from llmtwin_assets.authors import WarehouseSource
-from llmtwin_assets.corpus.reading import SourceMissingError
-from llmtwin_assets.corpus.warehouse import list_warehouse, page_text
+from llmtwin_assets.corpus.reading import Listing, SourceMissingError
+from llmtwin_assets.corpus.warehouse import page_text, read
+from llmtwin_assets_tests.corpus.sources import context
 
 PAGE = """# Ada Writer
 
@@ -82,9 +83,10 @@ def export(folder: Path, **files: list) -> Path:
     return folder
 
 
-def listed(root: Path, **options):
-    source = WarehouseSource(type="warehouse", path=str(root), **options)
-    return list_warehouse("ada", "Ada Writer", source, root)
+def listed(root: Path, **options) -> Listing:
+    source, listing = WarehouseSource(type="warehouse", path=str(root), **options), Listing()
+    read(source, context(), listing)
+    return listing
 
 
 def test_an_article_comes_without_the_page_around_it(tmp_path: Path) -> None:
