@@ -108,6 +108,7 @@ class ArchiveSource(Entry):
     type: Literal["archive"]
     path: str
     consent: Consent | None = None
+    url: WebAddress | None = None  # the publication's, where the export does not say it
     replies: bool = False  # take what the author answered to others, too
     licence: str | None = None
 

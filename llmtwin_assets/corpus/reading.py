@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
 
@@ -148,6 +149,35 @@ def decode(data: bytes, item: str) -> str:
             item, f"it is not UTF-8 text (byte {error.start})", "Convert the file to UTF-8"
         ) from error
     return re.sub(r"\r*\n|\r", "\n", text)
+
+
+def moment(value: object) -> datetime | None:
+    """A point in time, UTC: from a date, a datetime, or a text such as ``2024-03-05T10:00:00Z``,
+    ``2024-03-05 10:00:00 UTC`` or ``Tue, 05 Mar 2024 10:00:00 +0000``. What has no zone is UTC."""
+    if isinstance(value, str):
+        value = _parsed(value.strip())
+    if isinstance(value, date) and not isinstance(value, datetime):
+        value = datetime(value.year, value.month, value.day)
+    if not isinstance(value, datetime) or value.year < 1:
+        return None
+    try:
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+    except OverflowError:
+        return None
+
+
+def _parsed(text: str) -> datetime | None:
+    if not text or text.startswith("0000"):
+        return None
+    try:
+        return datetime.fromisoformat(re.sub(r" (UTC|GMT|Z)$", "+00:00", text))
+    except ValueError:
+        pass
+    try:
+        return parsedate_to_datetime(text)
+    except (ValueError, TypeError, IndexError, OverflowError):
+        found = find_date(text)
+        return datetime(found.year, found.month, found.day) if found else None
 
 
 def find_date(text: str) -> date | None:
