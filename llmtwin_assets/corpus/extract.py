@@ -172,10 +172,17 @@ def _located(source: str, url: str) -> str:
     """The content of a page as lines of text."""
     import trafilatura
 
-    text = trafilatura.extract(
-        source, url=url, fast=True, include_comments=False, include_tables=True, output_format="txt"
+    return (
+        trafilatura.extract(
+            source,
+            url=url,
+            fast=True,
+            include_comments=False,
+            include_tables=True,
+            output_format="txt",
+        )
+        or ""
     )
-    return text or ""
 
 
 def _blocks(tree: Any) -> list[Block]:

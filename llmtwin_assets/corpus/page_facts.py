@@ -7,11 +7,11 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from typing import Any
 from urllib.parse import urljoin
 
-from llmtwin_assets.corpus.reading import find_date
+from llmtwin_assets.corpus.reading import moment
 from llmtwin_assets.corpus.tidy import text_of
 
 ARTICLES = frozenset(
@@ -93,21 +93,6 @@ def feeds_of(tree: Any, url: str) -> list[str]:
         if named and is_feed and address and "comment" not in (link.get("title") or "").lower():
             found.append(urljoin(url, address))
     return [feed for feed in found if "/comments/" not in feed]
-
-
-def moment(text: str) -> datetime | None:
-    """A date or time as data write it, in UTC; a written-out date as its first minute."""
-    written = text.strip()
-    try:
-        found = datetime.fromisoformat(written)
-    except ValueError:
-        day = find_date(written)
-        return datetime(day.year, day.month, day.day, tzinfo=UTC) if day else None
-    zoned = found if found.tzinfo else found.replace(tzinfo=UTC)
-    try:
-        return zoned.astimezone(UTC).replace(microsecond=0)
-    except (OverflowError, ValueError):
-        return None
 
 
 def day_of(when: datetime | None) -> date | None:
@@ -246,7 +231,7 @@ def _marked_moment(tree: Any) -> datetime | None:
 def _declared(tree: Any, metas: dict[str, str], url: str) -> str | None:
     for link in tree.iter("link"):
         if "canonical" in (link.get("rel") or "").lower().split() and link.get("href"):
-            return urljoin(url, link.get("href").strip())
+            return urljoin(url, str(link.get("href")).strip())
     return urljoin(url, metas["og:url"]) if metas.get("og:url") else None
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from llmtwin_assets.corpus.extract import Page, decode_html, extract
 from llmtwin_assets.corpus.html_text import UnreadableHtmlError
-from llmtwin_assets.corpus.page_facts import feeds_of, moment
+from llmtwin_assets.corpus.page_facts import feeds_of
 from llmtwin_assets_tests.writing import paragraph
 
 URL = "https://ada.example/engines"
@@ -138,13 +138,6 @@ def test_bylines(head: str, body: str, authors: tuple[str, ...], byline: str) ->
 def test_dates_are_utc(head: str, body: str) -> None:
     facts = read(page(body + BODY, head)).facts
     assert facts.published == datetime(2024, 3, 6, 1, 30, tzinfo=UTC)
-
-
-def test_a_moment_is_read_in_many_forms() -> None:
-    assert moment("2024-03-05") == datetime(2024, 3, 5, tzinfo=UTC)
-    assert moment("Mar 5, 2024 10:00") == datetime(2024, 3, 5, tzinfo=UTC)
-    assert moment("yesterday") is None
-    assert moment("0001-01-01T00:00:00+14:00") is None
 
 
 def test_address_language_walls_and_kind() -> None:
