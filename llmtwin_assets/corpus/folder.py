@@ -14,9 +14,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from llmtwin_assets.authors import FolderSource, resolve_path
+from llmtwin_assets.corpus import front_matter
 from llmtwin_assets.corpus.reading import (
     Context,
     Listing,
@@ -29,7 +28,6 @@ from llmtwin_assets.corpus.reading import (
 from llmtwin_assets.records import RawDocument, content_id
 
 IMPORTER = "folder-2"
-FRONT_MATTER = re.compile(r"\A---[ \t]*\n(.*?)\n(?:---|\.\.\.)[ \t]*(?:\n|\Z)", re.DOTALL)
 HEADING = re.compile(r"^#{1,2} +(.+?)(?: +#+)?$", re.MULTILINE)
 
 
@@ -130,7 +128,7 @@ def parse(text: str, name: str, source: FolderSource) -> Parsed | None:
     Raises ``UnreadableItemError`` when the front matter is not a mapping or the editor's header
     does not end.
     """
-    meta, body = _front_matter(text, name)
+    meta, body = front_matter.split(text, name)
     if meta.get("draft") is True or meta.get("published") is False:
         return None
     header, body = _cut_header(body, name, source)
@@ -142,23 +140,8 @@ def parse(text: str, name: str, source: FolderSource) -> Parsed | None:
             if not any(pattern.fullmatch(line.strip()) for pattern in dropped)
         )
     title = str(meta.get("title") or "") or _header_title(header) or _heading(body) or _stem(name)
-    published = _meta_date(meta.get("date")) or find_date(header) or find_date(name)
+    published = _day(meta.get("date")) or find_date(header) or find_date(name)
     return Parsed(" ".join(title.split()), published, body.strip("\n"))
-
-
-def _front_matter(text: str, name: str) -> tuple[dict[str, Any], str]:
-    match = FRONT_MATTER.match(text)
-    if not match:
-        return {}, text
-    try:
-        meta = yaml.safe_load(match[1])
-    except yaml.YAMLError as error:
-        raise UnreadableItemError(
-            name, f"its front matter is not YAML ({' '.join(str(error).split())})", "Mend it"
-        ) from error
-    if meta is not None and not isinstance(meta, dict):
-        raise UnreadableItemError(name, "its front matter is not a mapping", "Mend it")
-    return meta or {}, text[match.end() :]
 
 
 def _cut_header(body: str, name: str, source: FolderSource) -> tuple[str, str]:
@@ -193,7 +176,8 @@ def _stem(name: str) -> str:
     return re.sub(r"[-_]+", " ", Path(name).stem).strip()
 
 
-def _meta_date(value: Any) -> date | None:
+def _day(value: Any) -> date | None:
+    """The day of a date in front matter, as it is written there."""
     if isinstance(value, datetime):
         return value.date()
     if isinstance(value, date):

@@ -24,7 +24,7 @@ from llmtwin_assets.records import content_id
 
 VERSION = "merge-1"
 RUN = 4  # words in a run
-SIZE = 128  # hashes in a sketch: the standard error of a similarity of 0.8 is 0.035
+SIZE = 256  # hashes in a sketch: the standard error of a similarity of 0.8 is 0.025
 PROBES = (
     8  # smallest hashes looked up: two texts with 0.8 in common miss each other in 1 of 390,000
 )
