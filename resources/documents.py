@@ -175,7 +175,7 @@ class SqliteDocuments:
                 (author, kind, kind, wanted, wanted),
             )
             for work, body in rows:
-                yield json.loads(body) | {"id": work, "aliases": aliases.get(work, [])}
+                yield as_work(json.loads(body), work, aliases.get(work, []))
 
     def lengths(self, author: str, kind: str) -> list[tuple[str | None, int]]:
         """(``published``, characters of ``text``) of the author's works of a kind."""
@@ -422,6 +422,14 @@ def group_aliases(rows: Iterable[Sequence[Any]]) -> dict[str, list[dict[str, Any
         alias = {"source": source, "external_id": external_id, "url": url}
         aliases.setdefault(work, []).append(alias)
     return aliases
+
+
+def as_work(
+    document: Mapping[str, Any], work: str, aliases: Iterable[Mapping[str, Any]]
+) -> dict[str, Any]:
+    """A leading item as the work it is: its id, and the aliases it had with those of its items."""
+    known = list(document.get("aliases") or ())
+    return {**document, "id": work, "aliases": known + [a for a in aliases if a not in known]}
 
 
 def group_reasons(rows: Iterable[tuple[str, str, str]]) -> dict[str, dict[str, str]]:

@@ -18,6 +18,7 @@ from resources.documents import (
     Stored,
     StoreUnavailableError,
     UpsertCounts,
+    as_work,
     changes,
     group_aliases,
     group_reasons,
@@ -63,7 +64,7 @@ class MongoDocuments:
             for row in db.documents.find(_works(author, kind) | wanted).sort("work", 1):
                 work = row["work"]
                 if work != last:
-                    yield _document(row) | {"id": work, "aliases": aliases.get(work, [])}
+                    yield as_work(_document(row), work, aliases.get(work, []))
                 last = work
 
     def lengths(self, author: str, kind: str) -> list[tuple[str | None, int]]:

@@ -160,7 +160,13 @@ class _Sync:
         """List a source into the store; a failure goes to ``result``."""
         name = name_of(source)
         batch = _Batch(self.store, self.author, self.kind, name)
-        listing = Listing(batch.add)
+
+        def add(document: RawDocument, stamp: str | None) -> None:
+            # A document that an earlier source listed stays that source's.
+            if document.id not in self.there:
+                batch.add(document, stamp)
+
+        listing = Listing(add)
         memory = self.store.recall(self.author, f"{self.kind}/{name}")
         context = replace(context, memory=memory.get("source") or {})
         try:
@@ -173,6 +179,8 @@ class _Sync:
             self.counts += batch.counts
         self.listings[name] = listing
         self.there |= listing.listed | listing.unread
+        if name in self.failed or listing.unchanged or not listing.complete:
+            self.there |= self.origins.get(name, set())
 
     def gone(self, allow_loss: bool, result: Ingested) -> set[str]:
         """Ids of stored items that no source holds any more, but for those of sources that lost
@@ -180,8 +188,6 @@ class _Sync:
         gone: set[str] = set()
         for name, ids in self.origins.items():
             listing = self.listings.get(name)
-            if name in self.failed or (listing and (listing.unchanged or not listing.complete)):
-                continue
             missing = ids - self.there
             try:
                 if listing:

@@ -1,5 +1,5 @@
-"""The JSON export of the LLM Engineer's Handbook's warehouse as a source, so that its users can
-move here.
+"""The JSON export of a document warehouse as a source: the LLM Engineer's Handbook's, so that its
+users can move here, or our own (``warehouse_export``).
 
 A folder holds ``ArticleDocument.json``, ``PostDocument.json`` and ``RepositoryDocument.json``,
 lists of records with an author's full name, a platform, a link and a content mapping. The content
@@ -8,43 +8,29 @@ of an article is the text of a whole page: the frame of the site around it is ta
 
 import json
 import re
+from collections.abc import Iterator
+from datetime import date
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from llmtwin_assets.authors import WarehouseSource, resolve_path
+from llmtwin_assets.corpus.json_stream import values
+from llmtwin_assets.corpus.page_dump import page_text
 from llmtwin_assets.corpus.reading import (
     Context,
     Listing,
     SourceMissingError,
     UnreadableItemError,
-    decode,
     find_date,
+    moment,
     raw_hash,
 )
-from llmtwin_assets.records import RawDocument, content_id
+from llmtwin_assets.corpus.warehouse_export import FILES
+from llmtwin_assets.corpus.zip_reader import FileTree
+from llmtwin_assets.records import Alias, RawDocument, content_id
 
-IMPORTER = "warehouse-1"
-FILES = {
-    "article": "ArticleDocument.json",
-    "post": "PostDocument.json",
-    "repository": "RepositoryDocument.json",
-}
-# Where a page's own text has ended: what follows is readers' comments and the site's footer.
-PAGE_ENDS = re.compile(
-    r"^(#{2,6} Discussion about this (post|podcast)|_*Copyright \d{4}.*|Ready for more\?)$",
-    re.MULTILINE,
-)
-SHARE_BOX = re.compile(
-    r"^Share this post\n+(?:#{2,6} [^\n]*\n+)?(?:\S+\.\w+\n+)?"
-    r"(?:(?:Copy link|Facebook|Email|Notes?|Other|Share)\n+)*",
-    re.MULTILINE,
-)
-CHROME_LINES = re.compile(
-    r"SubscribeSign in|Subscribe|Sign in|Share|Copy link|Facebook|Email|Note|Notes|Other|"
-    r"Comments|Restacks|Top|Latest|Discussions|No posts|Leave a comment|\d{1,4}|_{1,2}|"
-    r"Author|Published"
-)
+IMPORTER = "warehouse-2"
 
 
 def read(source: WarehouseSource, context: Context, listing: Listing) -> None:
@@ -87,18 +73,20 @@ def _files(root: Path) -> dict[str, Path]:
     return {kind: root / name for kind, name in FILES.items() if (root / name).is_file()}
 
 
-def _records(path: Path) -> list[Any]:
-    try:
-        records = json.loads(decode(path.read_bytes(), str(path)))
-    except (json.JSONDecodeError, UnreadableItemError) as error:
-        raise SourceMissingError(
-            str(path), f"it is not a JSON export ({error})", "Export the warehouse again"
-        ) from error
-    if not isinstance(records, list):
+def _records(path: Path) -> Iterator[Any]:
+    """The records of a file, one after another; raises ``SourceMissingError``."""
+    with path.open("rb") as file:
+        begins = file.read(64).removeprefix(b"\xef\xbb\xbf").lstrip()
+    if not begins.startswith(b"["):
         raise SourceMissingError(
             str(path), "it is not a list of records", "Export the warehouse again"
         )
-    return records
+    try:
+        yield from values(FileTree(path), path.name, "item")
+    except UnreadableItemError as error:
+        raise SourceMissingError(
+            str(path), f"it is not a JSON export ({error.problem})", "Export the warehouse again"
+        ) from error
 
 
 def _is_by(record: Any, name: str) -> bool:
@@ -113,6 +101,8 @@ def _read(
         raise UnreadableItemError(item, "it is not a record with a content", "Export it again")
     if not _is_by(record, full_name):
         return None
+    if isinstance(record.get("provenance"), dict):
+        return _own_record(context, record, item)
     content = record["content"] if isinstance(record["content"], dict) else {}
     page = _text(record["content"])
     title = _title(content, record, full_name)
@@ -137,6 +127,43 @@ def _read(
     )
 
 
+def _own_record(context: Context, record: dict[str, Any], item: str) -> RawDocument:
+    """A record that we exported: the document as it was, under the id it had."""
+    provenance, content, author = record["provenance"], record["content"], context.author.id
+    id_ = str(record["_id"])
+    try:
+        return RawDocument(
+            id=id_ if provenance["author"] == author else content_id(author, "warehouse", id_),
+            author=author,
+            kind=str(provenance["kind"]),
+            source=str(provenance["source"]),
+            external_id=str(provenance["external_id"]),
+            url=str(record["link"]),
+            title=str(content["Title"]),
+            text=str(content["Content"]),
+            published=_day(provenance["published"]),
+            importer=str(provenance["importer"]),
+            licence=provenance["licence"],
+            consent=provenance["consent"],
+            visibility=str(provenance["visibility"]),
+            language=content["language"],
+            created=moment(provenance["created"]),
+            updated=moment(provenance["updated"]),
+            fetched=moment(provenance["fetched"]),
+            raw_hash=str(provenance["raw_hash"]),
+            aliases=tuple(Alias(**alias) for alias in provenance["aliases"]),
+        )
+    except (KeyError, TypeError) as error:
+        raise UnreadableItemError(
+            item, f"its provenance is not whole ({error})", "Export it again"
+        ) from error
+
+
+def _day(value: Any) -> date | None:
+    when = moment(value)
+    return when.date() if when else None
+
+
 def _text(content: Any) -> str:
     if isinstance(content, str):
         return content
@@ -150,26 +177,6 @@ def _title(content: dict[str, Any], record: dict[str, Any], full_name: str) -> s
     title = str(content.get("Title") or record.get("name") or "").strip()
     name = re.escape(full_name)
     return re.sub(rf"^{name}\s*-\s*|\s*-\s*{name}$", "", title) or "Untitled"
-
-
-def page_text(page: str, title: str, full_name: str) -> str:
-    """The article in the text of a whole page: without what stands before its title and after its
-    end, without share boxes, buttons and counters."""
-    text = page.replace("\r\n", "\n")
-    headings = list(re.finditer(rf"^#{{1,2}} {re.escape(title)}\s*$", text, re.MULTILINE))
-    if headings:
-        text = text[headings[-1].end() :]
-    # A discussion heading near the top would be the article's own; the frame's comes late.
-    endings = [match for match in PAGE_ENDS.finditer(text) if match.start() > len(text) // 4]
-    if endings:
-        text = text[: endings[0].start()]
-    text = SHARE_BOX.sub("", text + "\n")
-    lines = [
-        line
-        for line in text.split("\n")
-        if not (CHROME_LINES.fullmatch(line.strip()) or line.strip() == full_name)
-    ]
-    return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip()
 
 
 def _page_date(page: str) -> Any:

@@ -6,7 +6,7 @@ import pytest
 
 from llmtwin_assets.authors import WarehouseSource
 from llmtwin_assets.corpus.reading import Listing, SourceMissingError
-from llmtwin_assets.corpus.warehouse import page_text, read
+from llmtwin_assets.corpus.warehouse import read
 from llmtwin_assets_tests.corpus.sources import context
 
 PAGE = """# Ada Writer
@@ -139,8 +139,3 @@ def test_a_file_that_is_no_export_is_refused(tmp_path: Path, content: str) -> No
 def test_an_importing_twice_gives_the_same_ids(tmp_path: Path) -> None:
     export(tmp_path, ArticleDocument=[record(1), record(2)])
     assert [d.id for d in listed(tmp_path).documents] == [d.id for d in listed(tmp_path).documents]
-
-
-def test_a_discussion_heading_of_the_authors_own_does_not_end_the_page() -> None:
-    page = "# T\n\n#### Discussion about this post\n\n" + "Words of the author. " * 40
-    assert page_text(page, "T", "Ada").endswith("Words of the author.")
