@@ -3,7 +3,16 @@ from pathlib import Path
 
 import pytest
 
-from llmtwin_assets_tests.corpus.exports import BOLD, FORBIDDEN, linkedin, unpacked, zipped
+from llmtwin_assets_tests.corpus.exports import (
+    BOLD,
+    FORBIDDEN,
+    SHARE_COLUMNS,
+    linkedin,
+    share,
+    table,
+    unpacked,
+    zipped,
+)
 from llmtwin_assets_tests.corpus.reading_archives import listed, texts
 
 
@@ -18,6 +27,22 @@ def test_line_breaks_come_back_as_they_were_typed(archive: Path) -> None:
     assert post.title == "First line."
     assert post.published == date(2022, 3, 4)
     assert post.url.endswith("7001")
+
+
+@pytest.mark.parametrize(
+    ("link", "id_"),
+    [
+        ("https://www.linkedin.com/feed/update/urn%3Ali%3Ashare%3A30123", "30123"),
+        ("https://www.linkedin.com/feed/update/urn:li:ugcPost:30123", "30123"),
+        ("https://www.linkedin.com/feed/update/urn:li:groupPost:30-45", "30-45"),
+        ("https://www.linkedin.com/posts/ada_copper-activity-30123-x", "30123"),
+        ("https://lnkd.in/x", "https://lnkd.in/x"),
+    ],
+)
+def test_a_post_is_known_by_its_number(tmp_path: Path, link: str, id_: str) -> None:
+    files = {"Shares.csv": table(SHARE_COLUMNS, share(1, "Words.", ShareLink=link))}
+    (post,) = listed(zipped(tmp_path / "l.zip", files)).documents
+    assert post.external_id == id_
 
 
 def test_bold_letters_and_short_links_are_kept_as_they_are(archive: Path) -> None:
