@@ -242,7 +242,7 @@ def measured(home: Path, name: str, source: Source, kind: str, count: int) -> di
 
 
 def memory(home: Path, gigabytes: float) -> dict[str, float]:
-    """Peak memory of a process that reads an archive, a third of it stories and the rest pictures."""
+    """Peak memory of a process that reads an archive, a third of it stories, else pictures."""
     path = home / "large.zip"
     picture, story = os.urandom(MEGABYTE), Writing(1).html() * 100
     with zipfile.ZipFile(path, "w") as archive:

@@ -86,9 +86,8 @@ def parse(html: str | bytes) -> Any:
     try:
         tree = document_fromstring(data, parser=parser)
     except (etree.ParserError, etree.XMLSyntaxError, AssertionError):
-        tree = None
-    deep = any("depth" in entry.message.lower() for entry in parser.error_log)
-    if tree is None or deep:
+        tree = document_fromstring(b"<html></html>")
+    if any("depth" in entry.message.lower() for entry in parser.error_log):
         raise UnreadableHtmlError(
             "a page", "its elements are nested too deep to be a text", "Leave it out"
         )
@@ -389,6 +388,9 @@ def _joined(runs: list[Run], heading: bool) -> str:
         text = SPACES.sub(" ", run.text)
         if at_break:
             text = text.lstrip(" ")
+        if "`" in run.marks and "`" in text:
+            ticks = "`" * (1 + max(map(len, re.findall("`+", text))))
+            text = f"{ticks} {text.strip()} {ticks}"
         if text:
             at_break = text.endswith(" ")
             pieces.append(Run(text, _shown(run.marks, text, heading), run.link))
@@ -433,10 +435,12 @@ def _joined(runs: list[Run], heading: bool) -> str:
 
 
 def _shown(marks: tuple[str, ...], text: str, heading: bool) -> tuple[str, ...]:
-    """Each mark once; in a heading, bold goes without saying; around code that holds a backtick
-    stand two."""
-    once = (m for m in dict.fromkeys(marks) if not (heading and m == "**"))
-    return tuple("``" if m == "`" and "`" in text else m for m in once)
+    """Each mark once; in a heading, bold goes without saying; code that holds backticks has its
+    own already."""
+    hidden = {"**"} if heading else set()
+    if "`" in text:
+        hidden.add("`")
+    return tuple(mark for mark in dict.fromkeys(marks) if mark not in hidden)
 
 
 def _closing(marks: list[str]) -> list[str]:
