@@ -29,6 +29,17 @@ class RawConfig(dg.Config):
     allow_loss: bool = False  # write a listing although more than 30 % of the documents are gone
 
 
+def guarded_client(home: Path) -> Any:
+    """The client for sources on the network: public hosts only, with the manners of a guest, which
+    every author's sources share."""
+    from resources.addresses import Guard
+    from resources.hosts import Hosts
+    from resources.polite import Polite
+    from resources.web import Web
+
+    return Polite(Web(Guard()), Hosts(home / "sources" / "hosts"))
+
+
 def _raw_asset(name: str, kind: str, description: str) -> dg.AssetsDefinition:
     @author_asset(
         "corpus", "2", {"sqlite"}, name=name, description=description, deps=[author_sources]
@@ -46,6 +57,7 @@ def _raw_asset(name: str, kind: str, description: str) -> dg.AssetsDefinition:
             author=registry.read().author(step.author),
             base=registry.base,
             kind=kind,
+            web=guarded_client(settings.home),
             cache=settings.home / "sources" / step.author,
         )
         found = ingest(documents, sources, config.allow_loss)

@@ -36,6 +36,7 @@ READERS = {
     "warehouse": "warehouse",
 }
 KINDS = ("article", "post", "repository")
+LOCAL = ("archive", "folder", "warehouse")  # types of sources on this machine
 HELD = {"archive": ("article", "post"), "repository": ("article", "repository")}
 # What says nothing of the content, and so must not make a document new.
 PROVENANCE = ("id", "author", "importer", "fetched", "raw_hash", "aliases")
@@ -268,11 +269,16 @@ def digest_of(hashes: Iterable[str]) -> str:
     return hashlib.sha256("\n".join(sorted(hashes)).encode()).hexdigest()[:16]
 
 
-def fingerprint(author: Author, base: Path, web: Any = None) -> str:
-    """Changes when one of the author's sources changes, or its entry does; reads no document."""
-    context = Context(author, base, web=web)
+def fingerprint(author: Author, base: Path, web: Any = None, cache: Path | None = None) -> str:
+    """Changes when one of the author's sources changes, or its entry does; reads no document.
+
+    Without ``web`` and ``cache``, sources on the network are taken to be as they were.
+    """
+    context = Context(author, base, web=web, cache=cache)
     parts = [author.model_dump_json()]
-    parts += [reader(source).fingerprint(source, context) for source in author.sources]
+    for source in author.sources:
+        if web is not None or source.type in LOCAL:
+            parts.append(reader(source).fingerprint(source, context))
     return hashlib.sha256("\n".join(parts).encode("utf-8")).hexdigest()[:16]
 
 
