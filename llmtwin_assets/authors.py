@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 import dagster as dg
@@ -24,6 +24,7 @@ from pydantic import (
     Tag,
     ValidationError,
     field_validator,
+    model_validator,
 )
 
 from resources.errors import LlmTwinError
@@ -144,15 +145,22 @@ class PageSource(Entry):
 
 
 class RepositorySource(Entry):
-    """A git repository. With several hands in it, only lines that ``emails`` committed are the
-    author's."""
+    """A git repository, by its https address, or by its path on this machine. With several hands in
+    it, only lines that ``emails`` committed are the author's."""
 
     type: Literal["repository"]
-    url: WebAddress
+    url: WebAddress | None = None
+    path: str | None = None
     emails: tuple[str, ...] = ()
     include: tuple[str, ...] = ("**",)
     exclude: tuple[str, ...] = ()
     licence: str | None = None
+
+    @model_validator(mode="after")
+    def _somewhere(self) -> Self:
+        if (self.url is None) == (self.path is None):
+            raise ValueError("a repository has either a 'url' or a 'path'")
+        return self
 
 
 class UrlSource(Entry):

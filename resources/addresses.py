@@ -222,9 +222,15 @@ class Guard:
             self._check(host, address, port)
         return addresses
 
+    def excepts(self, host: str, addresses: Sequence[Address], port: int) -> bool:
+        """Whether the setting names this host, wherever its addresses are."""
+        return all(
+            any(exception.covers(host, embedded(address), port) for exception in self.allowed)
+            for address in addresses
+        )
+
     def _check(self, host: str, address: Address, port: int) -> None:
-        plain = embedded(address)
-        if any(exception.covers(host, plain, port) for exception in self.allowed):
+        if self.excepts(host, [address], port):
             return
         if not is_public(address):
             raise ForbiddenAddressError(

@@ -80,10 +80,10 @@ def decode_html(body: bytes, charset: str | None = None) -> str:
         if body.startswith(mark):
             return _undeclared(body[len(mark) :].decode(name, "replace"))
     said = META_CHARSET.search(body[:4096]) or XML_CHARSET.search(body[:200])
-    for name in (charset, said[1].decode("ascii") if said else None, "utf-8"):
+    for proposed in (charset, said[1].decode("ascii") if said else None, "utf-8"):
         try:
-            if name:
-                return _undeclared(body.decode(_web_charset(name)))
+            if proposed:
+                return _undeclared(body.decode(_web_charset(proposed)))
         except (LookupError, UnicodeDecodeError):
             continue
     return _undeclared(body.decode("windows-1252", "replace"))

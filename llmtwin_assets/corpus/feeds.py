@@ -115,7 +115,7 @@ def fingerprint(source: FeedSource, context: Context) -> str:
 
 def parse(response: Response) -> list[Entry]:
     """The entries of a feed, newest first as a rule. Raises ``UnreadableFeedError``."""
-    import feedparser
+    import feedparser  # type: ignore[import-untyped]
 
     text = _decoded(response)
     if ENTITY.search(text):
@@ -150,11 +150,11 @@ def _decoded(response: Response) -> str:
         if body.startswith(mark):
             return DECLARATION.sub("", body.decode(name, "replace").lstrip("\ufeff"))
     said = XML_CHARSET.match(body)
-    names = [response.charset, said[1].decode("ascii") if said else None, "utf-8"]
-    for name in names:
+    proposals = [response.charset, said[1].decode("ascii") if said else None, "utf-8"]
+    for proposed in filter(None, proposals):
         try:
-            if name and "ebcdic" not in name and codecs.lookup(name).name != "utf-7":
-                return DECLARATION.sub("", body.decode(name))
+            if codecs.lookup(proposed).name != "utf-7":
+                return DECLARATION.sub("", body.decode(proposed))
         except (LookupError, UnicodeDecodeError):
             continue
     return DECLARATION.sub("", body.decode("windows-1252", "replace"))
