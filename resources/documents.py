@@ -28,7 +28,8 @@ SCHEMA = """
 CREATE TABLE IF NOT EXISTS documents (
     id TEXT PRIMARY KEY, author TEXT NOT NULL, kind TEXT NOT NULL, hash TEXT NOT NULL,
     stamp TEXT, body TEXT NOT NULL, written TEXT NOT NULL, deleted INTEGER NOT NULL DEFAULT 0,
-    origin TEXT NOT NULL DEFAULT '', work TEXT, lead INTEGER NOT NULL DEFAULT 0);
+    origin TEXT NOT NULL DEFAULT '', work TEXT, lead INTEGER NOT NULL DEFAULT 0, placed TEXT);
+CREATE INDEX IF NOT EXISTS documents_by_work ON documents (author, work);
 CREATE INDEX IF NOT EXISTS documents_by_author ON documents (author, kind, deleted);
 CREATE TABLE IF NOT EXISTS splits (
     author TEXT NOT NULL, document_id TEXT NOT NULL, split TEXT NOT NULL,
@@ -44,6 +45,7 @@ MIGRATION = """
 ALTER TABLE documents ADD COLUMN origin TEXT NOT NULL DEFAULT '';
 ALTER TABLE documents ADD COLUMN work TEXT;
 ALTER TABLE documents ADD COLUMN lead INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE documents ADD COLUMN placed TEXT;
 UPDATE documents SET work = id, lead = 1 - deleted;
 DROP TABLE quarantine;
 """
@@ -75,10 +77,12 @@ class UpsertCounts:
 
 @dataclass(frozen=True)
 class Place:
-    """The work an item belongs to, and whether the item is what readers see of it."""
+    """The work an item belongs to, whether the item is what readers see of it, and the hash of the
+    content by which that was decided."""
 
     work: str
     lead: bool
+    hash: str = ""
 
 
 class DocumentStore(Protocol):
@@ -97,7 +101,8 @@ class DocumentStore(Protocol):
 
     def items(self, author: str, kind: str) -> list[dict[str, Any]]:
         """The author's items of a kind, ordered by id, without their text; with ``work`` (None
-        before ``arrange``) and ``lead``."""
+        before ``arrange``), ``lead``, and ``placed``: the hash of their place, None when an item of
+        their work was removed since."""
 
     def upsert(
         self, author: str, kind: str, documents: Iterable[Mapping[str, Any]]
@@ -190,13 +195,15 @@ class SqliteDocuments:
         """The author's items of a kind, ordered by id, without their text; see the protocol."""
         with self._read() as db:
             rows = db.execute(
-                "SELECT json_remove(body, '$.text'), stamp, origin, work, lead FROM documents"
+                "SELECT json_remove(body, '$.text'), stamp, origin, work, lead, placed"
+                " FROM documents"
                 " WHERE author=? AND kind=? AND deleted=0 ORDER BY id",
                 (author, kind),
             ).fetchall()
+        names = ("stamp", "origin", "work", "lead", "placed")
         return [
-            json.loads(body) | {"stamp": stamp, "origin": origin, "work": work, "lead": bool(lead)}
-            for body, stamp, origin, work, lead in rows
+            json.loads(body) | dict(zip(names, values, strict=True)) | {"lead": bool(values[3])}
+            for body, *values in rows
         ]
 
     def upsert(
@@ -244,11 +251,17 @@ class SqliteDocuments:
         """Tombstone items; returns how many there were."""
         if not ids:
             return 0
+        named = json.dumps(sorted(ids))
         with self._write() as db:
+            db.execute(
+                "UPDATE documents SET placed=NULL WHERE author=? AND work IN (SELECT work FROM"
+                " documents WHERE author=? AND id IN (SELECT value FROM json_each(?)))",
+                (author, author, named),
+            )
             return db.execute(
                 "UPDATE documents SET deleted=1, lead=0, written=? WHERE author=? AND deleted=0"
                 " AND id IN (SELECT value FROM json_each(?))",
-                (timestamp(), author, json.dumps(sorted(ids))),
+                (timestamp(), author, named),
             ).rowcount
 
     def arrange(self, author: str, places: Mapping[str, Place]) -> None:
@@ -257,8 +270,9 @@ class SqliteDocuments:
             return
         with self._write() as db:
             db.executemany(
-                "UPDATE documents SET work=?, lead=? WHERE id=? AND author=? AND deleted=0",
-                [(place.work, place.lead, id_, author) for id_, place in places.items()],
+                "UPDATE documents SET work=?, lead=?, placed=? WHERE id=? AND author=?"
+                " AND deleted=0",
+                [(p.work, p.lead, p.hash, id_, author) for id_, p in places.items()],
             )
 
     def splits(self, author: str) -> dict[str, str]:

@@ -34,7 +34,7 @@ SECONDS = 10  # to find a server
 BATCH = 500  # writes in one message
 DUPLICATE_KEY = 11000  # the server's code
 # Fields of a row that are not the document's own.
-ROW = ("_id", "deleted", "written", "work", "lead", "characters")
+ROW = ("_id", "deleted", "written", "work", "lead", "placed", "characters")
 
 
 class MongoDocuments:
@@ -80,7 +80,7 @@ class MongoDocuments:
             return [
                 {"stamp": None, "origin": ""}
                 | _document(row)
-                | {"work": row["work"], "lead": row["lead"]}
+                | {name: row.get(name) for name in ("work", "lead", "placed")}
                 for row in rows
             ]
 
@@ -119,6 +119,9 @@ class MongoDocuments:
             return 0
         with self._database() as db:
             found = {"_id": {"$in": sorted(ids)}, "author": author, "deleted": False}
+            works = [row["work"] for row in db.documents.find(found, {"work": 1})]
+            siblings = {"author": author, "work": {"$in": [work for work in works if work]}}
+            db.documents.update_many(siblings, {"$set": {"placed": None}})
             tombstone = {"deleted": True, "lead": False, "written": timestamp()}
             return db.documents.update_many(found, {"$set": tombstone}).modified_count
 
@@ -131,7 +134,7 @@ class MongoDocuments:
         writes = [
             UpdateOne(
                 {"_id": id_, "author": author, "deleted": False},
-                {"$set": {"work": place.work, "lead": place.lead}},
+                {"$set": {"work": place.work, "lead": place.lead, "placed": place.hash}},
             )
             for id_, place in ordered
         ]

@@ -116,29 +116,29 @@ def ingest(
     result.deleted = store.remove(author.id, gone)
     result.inserted, result.updated = sync.counts.inserted, sync.counts.updated
     result.unchanged = len(stored) - result.deleted - result.updated
-    arrange(store, author.id, kind, bool(result.inserted + result.updated + result.deleted))
+    arrange(store, author.id, kind)
     sync.remember(result)
     items = result.unchanged + result.updated + result.inserted
     result.merged = items - len(store.hashes(author.id, kind))
     return result
 
 
-def arrange(store: DocumentStore, author: str, kind: str, changed: bool = True) -> None:
-    """Decide which items are one work. Without a change, only what a killed run or another version
-    of the rules left undone."""
-    items = store.items(author, kind)
-    memory = f"{kind}/merge"
-    if (
-        not changed
-        and all(item["work"] for item in items)
-        and store.recall(author, memory).get("version") == merge.VERSION
-    ):
+def arrange(store: DocumentStore, author: str, kind: str) -> None:
+    """Decide which items are one work. Only what is new, edited, or has lost an item of its work
+    since it was placed is compared, with what it may be one work with."""
+    items, memory = store.items(author, kind), f"{kind}/merge"
+    same_rules = store.recall(author, memory).get("version") == merge.VERSION
+    changed = {item["id"] for item in items if item["placed"] != item["hash"]}
+    if not same_rules:
+        changed = {item["id"] for item in items}
+    if not changed:
         return
-    before = {item["id"]: Place(item["work"], item["lead"]) for item in items}
-    groups = merge.group([_compared(item) for item in items])
-    after = {id_: Place(*place) for id_, place in merge.places(groups).items()}
-    store.arrange(author, {id_: at for id_, at in after.items() if before[id_] != at})
-    if store.recall(author, memory).get("version") != merge.VERSION:
+    affected = merge.affected([_key(item) for item in items], changed)
+    hashes = {item["id"]: item["hash"] for item in items if item["id"] in affected}
+    groups = merge.group([_compared(item) for item in items if item["id"] in affected])
+    places = merge.places(groups)
+    store.arrange(author, {id_: Place(*at, hashes[id_]) for id_, at in places.items()})
+    if not same_rules:
         store.remember(author, memory, {"version": merge.VERSION})
 
 
@@ -260,6 +260,7 @@ def to_mapping(document: RawDocument, stamp: str | None = None, origin: str = ""
         "size": sum(map(len, document.text.split())),
         "runs": runs,
         "sketch": merge.packed(sketch),
+        "addresses": sorted(merge.addresses(document.url, document.external_id)),
     }
     return {**fields, **compared, "hash": hash_, "stamp": stamp, "origin": origin}
 
@@ -287,12 +288,17 @@ def reader(source: Source) -> ModuleType:
     return import_module(f"llmtwin_assets.corpus.{READERS[source.type]}")
 
 
+def _key(item: Mapping[str, Any]) -> merge.Key:
+    probes = merge.probes(item.get("sketch", ""))
+    return merge.Key(item["id"], item["work"], {*item.get("addresses", ()), *probes})
+
+
 def _compared(item: Mapping[str, Any]) -> merge.Item:
     return merge.Item(
         id=item["id"],
         origin=item["origin"],
         source=item["source"],
-        addresses=merge.addresses(item["url"], item["external_id"]),
+        addresses=frozenset(item.get("addresses", ())),
         size=item.get("size", 0),
         runs=item.get("runs", 0),
         sketch=merge.unpacked(item.get("sketch", "")),

@@ -14,7 +14,7 @@ import unicodedata
 import zlib
 from array import array
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from itertools import pairwise
 from urllib.parse import urlsplit
@@ -28,6 +28,7 @@ SIZE = 256  # hashes in a sketch: the standard error of a similarity of 0.8 is 0
 PROBES = (
     8  # smallest hashes looked up: two texts with 0.8 in common miss each other in 1 of 390,000
 )
+PACKED_PROBES = 44  # letters of a packed sketch that hold them: 33 bytes
 SAME = 0.8  # share of runs in common from which on two texts are one work
 NEARLY_FULLEST = 0.9  # share of the longest text's size from which on a text is full
 WORDS = re.compile(r"\w+")
@@ -50,6 +51,16 @@ class Item:
     dated: bool
     work: str | None
     lead: bool
+
+
+@dataclass(frozen=True)
+class Key:
+    """By what an item may be one work with another: its work so far, addresses, and the smallest
+    hashes of its text."""
+
+    id: str
+    work: str | None
+    marks: set[str | int]
 
 
 @dataclass(frozen=True)
@@ -90,7 +101,8 @@ def packed(hashes: Sequence[int]) -> str:
 def unpacked(text: str) -> tuple[int, ...]:
     """The sketch in a text made by ``packed``."""
     numbers = array("I")
-    numbers.frombytes(base64.b64decode(text))
+    data = base64.b64decode(text)
+    numbers.frombytes(data[: len(data) // 4 * 4])
     return tuple(numbers)
 
 
@@ -110,6 +122,20 @@ def addresses(*names: str) -> frozenset[str]:
         if story and (host == "medium.com" or host.endswith(".medium.com")):
             found.add(f"medium:{story[1]}")
     return frozenset(found)
+
+
+def probes(text: str) -> tuple[int, ...]:
+    """The smallest hashes of a sketch that is packed as ``text``."""
+    return unpacked(text[:PACKED_PROBES])[:PROBES]
+
+
+def affected(keys: Sequence[Key], changed: Set[str]) -> set[str]:
+    """Ids of the items whose work may be another one now that some have changed: these, those that
+    share a mark with one of them, and whatever was one work with any."""
+    marks = {mark for key in keys if key.id in changed for mark in key.marks}
+    near = [key for key in keys if key.id in changed or not marks.isdisjoint(key.marks)]
+    works = {key.work for key in near if key.work is not None}
+    return {key.id for key in near} | {key.id for key in keys if key.work in works}
 
 
 def group(items: Sequence[Item]) -> list[Group]:

@@ -234,3 +234,38 @@ def test_raw_text_is_kept_letter_by_letter(tmp_path: Path, store: SqliteDocument
     (document,) = store.documents("ada")
     assert document["text"] == text.strip("\n")
     assert json.loads(json.dumps(document)) == document
+
+
+def test_works_that_grew_step_by_step_are_those_found_at_once(tmp_path: Path) -> None:
+    """Files come, change and go at random; what is compared is only what changed."""
+    rng = random.Random(11)
+    folder = tmp_path / "notes"
+    folder.mkdir()
+    source = FolderSource(type="folder", path=str(folder))
+    grown = SqliteDocuments(tmp_path / "grown.sqlite")
+
+    def variant() -> str:
+        base = words(rng.randrange(8), 4).split()
+        for _ in range(rng.randrange(0, 14)):
+            base[rng.randrange(len(base))] = rng.choice(["changed", "other", "new"])
+        return " ".join(base)
+
+    for step in range(25):
+        for _ in range(3):
+            (folder / f"{rng.randrange(40)}.md").write_text(variant())
+        for path in rng.sample(sorted(folder.iterdir()), 1 if step % 3 == 0 else 0):
+            path.unlink()
+        taken(grown, source, allow_loss=True)
+        fresh = SqliteDocuments(tmp_path / f"fresh-{step}.sqlite")
+        taken(fresh, source)
+        assert partition(grown) == partition(fresh)
+
+
+def partition(store: SqliteDocuments) -> set[frozenset[str]]:
+    groups: dict[str, set[str]] = {}
+    leads = []
+    for item in store.items("ada", "article"):
+        groups.setdefault(item["work"], set()).add(item["id"])
+        leads += [item["work"]] if item["lead"] else []
+    assert sorted(leads) == sorted(groups)
+    return {frozenset(ids) for ids in groups.values()}

@@ -151,6 +151,29 @@ def test_items_of_one_work_are_one_document_with_aliases(store: DocumentStore) -
     assert (work["text"], work["aliases"]) == ("short", [])
 
 
+def test_a_place_holds_until_the_item_or_its_work_changes(store: DocumentStore) -> None:
+    def unplaced() -> list[str]:
+        items = store.items("ada", "article")
+        return [item["id"] for item in items if item["placed"] != item["hash"]]
+
+    documents = [document(n) for n in range(4)]
+    store.upsert("ada", "article", documents)
+    assert len(unplaced()) == 4
+    works = {0: 0, 1: 0, 2: 2, 3: 3}
+    store.arrange(
+        "ada",
+        {
+            f"ada-{n:04d}": Place(f"ada-{work:04d}", n == work, "h-text")
+            for n, work in works.items()
+        },
+    )
+    assert unplaced() == []
+    store.upsert("ada", "article", [document(2, "edited")])
+    assert unplaced() == ["ada-0002"]
+    store.remove("ada", ["ada-0000"])
+    assert unplaced() == ["ada-0001", "ada-0002"]
+
+
 def test_kinds_and_authors_do_not_touch_each_other(store: DocumentStore) -> None:
     shown(store, [document(1)])
     shown(store, [document(2)], "post")
