@@ -1,5 +1,7 @@
 """The raw assets: one per kind of document, all read from the author's sources."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -29,15 +31,17 @@ class RawConfig(dg.Config):
     allow_loss: bool = False  # write a listing although more than 30 % of the documents are gone
 
 
-def guarded_client(home: Path) -> Any:
-    """The client for sources on the network: public hosts only, with the manners of a guest, which
-    every author's sources share."""
+@contextmanager
+def guarded_client(home: Path) -> Iterator[Any]:
+    """The client for sources on the network: public hosts only, with the manners of a guest, whose
+    memory of hosts all authors share."""
     from resources.addresses import Guard
     from resources.hosts import Hosts
     from resources.polite import Polite
     from resources.web import Web
 
-    return Polite(Web(Guard()), Hosts(home / "sources" / "hosts"))
+    with Web(Guard()) as web:
+        yield Polite(web, Hosts(home / "sources" / "hosts"))
 
 
 def _raw_asset(name: str, kind: str, description: str) -> dg.AssetsDefinition:
@@ -53,14 +57,11 @@ def _raw_asset(name: str, kind: str, description: str) -> dg.AssetsDefinition:
         artifacts: dg.ResourceParam[ArtifactStore],
     ) -> dg.MaterializeResult:
         step = Step(context, artifacts)
-        sources = Context(
-            author=registry.read().author(step.author),
-            base=registry.base,
-            kind=kind,
-            web=guarded_client(settings.home),
-            cache=settings.home / "sources" / step.author,
-        )
-        found = ingest(documents, sources, config.allow_loss)
+        author = registry.read().author(step.author)
+        with guarded_client(settings.home) as web:
+            cache = settings.home / "sources" / step.author
+            sources = Context(author, registry.base, kind, web=web, cache=cache)
+            found = ingest(documents, sources, config.allow_loss)
         unreadable = sum(found.unreadable.values())
         context.log.info(
             f"{found.inserted} new, {found.updated} edited, {found.deleted} gone, "
