@@ -5,17 +5,21 @@ Every request to a site that is read for an author goes through here; ``web.py``
 connection. Knows neither what a page is nor whose it is.
 """
 
+import os
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from pathlib import Path
 
-from resources.addresses import UnreachableError, Url, parse_url, shown
+from resources.addresses import UnreachableError, Url, guard_from_environment, parse_url, shown
+from resources.browser import Rendered, render
 from resources.errors import LlmTwinError
 from resources.hosts import Hosts, RobotsFile, Turn
 from resources.robots import PATH, READ, TOKEN, Robots, robots
 from resources.web import (
+    USER_AGENT,
     BrokenResponseError,
     Limits,
     Response,
@@ -73,6 +77,14 @@ class Polite:
         """
         self.robots(parse_url(url))
         return _accepted(self._tried(url, headers, limits, obeying=True), url)
+
+    def render(self, url: str) -> Rendered:
+        """A page as a browser shows it, in its host's turn and if its robots.txt lets it. Raises
+        what ``get`` raises, ``BrowserMissingError`` and ``BrowserFailedError``."""
+        parsed = parse_url(url)
+        delay = max(self.manners.delay, self._allowed(parsed).delay or 0.0)
+        with self.hosts.turn(parsed.host, delay, self.manners.patience):
+            return render(url, self.web.guard, self.web.user_agent)
 
     def robots(self, url: Url) -> Robots:
         """What the site of a URL asks of crawlers; fetched once a day."""
@@ -159,6 +171,17 @@ class Polite:
 
     def _lasts(self, status: int) -> float:
         return self.manners.robots_failed if status >= 500 else self.manners.robots_kept
+
+
+def open_polite(folder: Path, environ: Mapping[str, str] = os.environ) -> Polite:
+    """The client of this deployment, with the memory of hosts below ``folder``.
+
+    ``LLMTWIN_ALLOW_PRIVATE_HOSTS`` names what else than the public internet it may reach,
+    ``LLMTWIN_CONTACT`` an address under which site owners find who runs it.
+    """
+    contact = environ.get("LLMTWIN_CONTACT", "").strip()
+    agent = f"{USER_AGENT.removesuffix(')')}; {contact})" if contact else USER_AGENT
+    return Polite(Web(guard_from_environment(environ), agent), Hosts(folder))
 
 
 def retry_after(value: str | None, now: float) -> float | None:

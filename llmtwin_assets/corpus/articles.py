@@ -9,11 +9,13 @@ from llmtwin_assets.authors import Author, Source
 from llmtwin_assets.corpus import extract
 from llmtwin_assets.corpus.bylines import folded, is_by
 from llmtwin_assets.corpus.canonical import clean_url, declared_url, site_of
-from llmtwin_assets.corpus.fetching import digest
+from llmtwin_assets.corpus.fetching import Fetcher, digest
 from llmtwin_assets.corpus.html_text import UnreadableHtmlError
 from llmtwin_assets.corpus.page_facts import Facts, day_of
 from llmtwin_assets.corpus.reading import Context, Listing, UnreadableItemError, raw_hash
 from llmtwin_assets.records import RawDocument
+from resources.errors import LlmTwinError
+from resources.hosts import HostBusyError
 from resources.pages import Stored
 
 IMPORTER = f"page-1+{extract.VERSION}"
@@ -52,7 +54,7 @@ def own_sites(sources: Collection[Source]) -> frozenset[str]:
 
 
 def document(
-    page: Stored, id_: str, rules: Rules, context: Context, listing: Listing
+    page: Stored, id_: str, rules: Rules, context: Context, listing: Listing, fetcher: Fetcher
 ) -> RawDocument | None:
     """The page as a document; None, counted in ``listing``, when it is not one of the author's.
 
@@ -64,6 +66,8 @@ def document(
     if page.kind not in HTML:
         raise UnreadableItemError(page.url, f"it is {page.kind}, not a page", "Leave it out")
     found = read(page)
+    if found.scripted:
+        found = read(_shown(page, fetcher))
     facts = found.facts
     whose = authorship(facts, context.author)
     reason = None
@@ -71,9 +75,7 @@ def document(
         reason = OTHERS
     elif facts.walled and not rules.paid:
         reason = PAID
-    elif rules.only_articles and not (facts.article or facts.published or whose):
-        reason = NO_ARTICLE
-    if reason is None and found.words < FEWEST and rules.only_articles and not found.scripted:
+    elif rules.only_articles and not _is_article(found, whose):
         reason = NO_ARTICLE
     if reason is not None:
         listing.leave_out(reason)
@@ -109,6 +111,26 @@ def read(page: Stored) -> extract.Page:
         raise UnreadableItemError(page.url, error.problem, error.remedy) from error
 
 
+def _is_article(found: extract.Page, whose: bool | None) -> bool:
+    """Whether a page of a site is a piece of writing: it says so, or is dated or signed."""
+    said = found.facts.article or found.facts.published is not None or bool(whose)
+    return said and found.words >= FEWEST
+
+
+def _shown(page: Stored, fetcher: Fetcher) -> Stored:
+    """The page as a browser shows it; raises ``UnreadableItemError`` where none does."""
+    try:
+        return fetcher.shown(page)
+    except HostBusyError:
+        raise
+    except LlmTwinError as error:
+        raise UnreadableItemError(
+            page.url,
+            f"its text is put there by a script, and {error.item}: {error.problem}",
+            error.remedy,
+        ) from error
+
+
 def text_of_page(page: Stored) -> str:
     """The content of a page as Markdown; empty for what is no page."""
     return read(page).text if page.kind in HTML else ""
@@ -131,12 +153,6 @@ def authorship(facts: Facts, author: Author) -> bool | None:
 
 
 def _refuse_unreadable(page: Stored, found: extract.Page, facts: Facts) -> None:
-    if found.words < FEWEST and found.scripted:
-        raise UnreadableItemError(
-            page.url,
-            "its text is put there by a script",
-            "Install the browser extra, or use a feed or an archive",
-        )
     if not found.text.strip():
         raise UnreadableItemError(page.url, "there is no text in it", "Leave it out")
     if facts.walled and found.words < PREVIEW:

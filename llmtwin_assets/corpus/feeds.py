@@ -311,7 +311,7 @@ class _Feed:
                 self.listing.leave_out("no longer there")
                 return None
             raise UnreadableItemError(entry.url, error.problem, error.remedy) from error
-        found = document(page, id_, self.rules, self.context, self.listing)
+        found = document(page, id_, self.rules, self.context, self.listing, self.fetcher)
         if found is None:
             return None
         return replace(

@@ -56,6 +56,20 @@ class Fetcher:
         self.pages.keep(kept)
         return kept
 
+    def shown(self, page: Stored) -> Stored:
+        """A page as a browser shows it; rendered once for every change of the page itself. Raises
+        what ``Polite.render`` raises."""
+        key, version = f"shown {page.url}", digest(page.body)
+        stored = self.pages.page(key)
+        if stored is not None and stored.etag == version:
+            return replace(stored, url=page.url)
+        rendered = self.polite.render(page.location)
+        found = replace(
+            page, location=rendered.url, body=rendered.html.encode(), charset="utf-8", etag=version
+        )
+        self.pages.keep(replace(found, url=key))
+        return found
+
     def _count(self, status: int, error: LlmTwinError) -> None:
         """Give the host up when it answers nothing at all."""
         self._failures = self._failures + 1 if not status else 0

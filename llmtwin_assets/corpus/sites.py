@@ -1,8 +1,8 @@
 """Sites and single pages as sources: one page, one document.
 
 A site's pages are those that its sitemaps list; without a sitemap, those that links lead to. What
-was fetched is remembered, so that a crawl that was killed goes on where it stopped, and the next one
-asks only for what may have changed.
+was fetched is remembered, so that a crawl that was killed goes on where it stopped, and the next
+one asks only for what may have changed.
 """
 
 import re
@@ -114,7 +114,7 @@ class _Page:
         return page
 
     def _document(self, page: Stored) -> RawDocument | None:
-        return document(page, self.id, self.rules, self.context, self.listing)
+        return document(page, self.id, self.rules, self.context, self.listing, self.fetcher)
 
 
 class _Site:

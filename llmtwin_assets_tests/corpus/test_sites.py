@@ -255,10 +255,36 @@ def test_single_pages(tmp_path: Path) -> None:
         assert online.read(sites, pages, kind="article").listed == set()
 
 
-def test_a_page_whose_text_comes_by_script_says_so(tmp_path: Path) -> None:
-    with Website({"/": html("<html><body><div id=root></div><script src=/a.js></script>")}) as site:
-        listing = Online(tmp_path, site).read(sites, PageSource(type="page", urls=[site.url()]))
-        assert "by a script" in listing.quarantined[site.url()]
+SCRIPTED = """<html><body><div id=root></div><script>
+fetch('/data').then(r => r.text()).then(t => { document.getElementById('root').innerHTML = t; });
+</script></body></html>"""
+
+
+def test_a_page_whose_text_comes_by_script_needs_a_browser(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LLMTWIN_BROWSER", str(tmp_path / "nothing"))
+    with Website({"/": html(SCRIPTED)}) as site:
+        pages = PageSource(type="page", urls=[site.url()])
+        (reason,) = Online(tmp_path, site).read(sites, pages).quarantined.values()
+        assert "put there by a script" in reason
+        assert "LLMTWIN_BROWSER" in reason
+
+
+@pytest.mark.slow
+def test_a_page_whose_text_comes_by_script_is_read_with_a_browser(tmp_path: Path) -> None:
+    with Website({"/": html(SCRIPTED)}) as site:
+        data = article(1).body
+        site.pages["/data"] = Page(data, headers={"Content-Type": "text/plain"})
+        pages = PageSource(type="page", urls=[site.url()])
+        online = Online(tmp_path, site)
+        online.read(sites, pages)
+        (document,) = online.documents.values()
+        assert document.title == "Piece 1"
+        assert document.text.startswith(paragraph(random.Random(1)))
+        online.known = {}
+        online.read(sites, pages)
+        assert site.asked("/data") == 1
 
 
 def test_a_page_says_its_own_address_and_not_anothers(tmp_path: Path) -> None:
