@@ -135,7 +135,10 @@ def arrange(store: DocumentStore, author: str, kind: str) -> None:
         return
     affected = merge.affected([_key(item) for item in items], changed)
     hashes = {item["id"]: item["hash"] for item in items if item["id"] in affected}
-    groups = merge.group([_compared(item) for item in items if item["id"] in affected])
+    groups = merge.group(
+        [_compared(item) for item in items if item["id"] in affected],
+        merge.IDENTICAL if kind == "repository" else merge.SAME,
+    )
     places = merge.places(groups)
     store.arrange(author, {id_: Place(*at, hashes[id_]) for id_, at in places.items()})
     if not same_rules:

@@ -30,6 +30,7 @@ PROBES = (
 )
 PACKED_PROBES = 44  # letters of a packed sketch that hold them: 33 bytes
 SAME = 0.8  # share of runs in common from which on two texts are one work
+IDENTICAL = 1.0  # … for source code: two files that are nearly the same are two files
 NEARLY_FULLEST = 0.9  # share of the longest text's size from which on a text is full
 WORDS = re.compile(r"\w+")
 MEDIUM_STORY = re.compile(r"(?:^|[-/])([0-9a-f]{10,12})$")
@@ -138,13 +139,14 @@ def affected(keys: Sequence[Key], changed: Set[str]) -> set[str]:
     return {key.id for key in near} | {key.id for key in keys if key.work in works}
 
 
-def group(items: Sequence[Item]) -> list[Group]:
-    """The works that items make up. A work keeps its id as long as one of its items is there."""
+def group(items: Sequence[Item], same: float = SAME) -> list[Group]:
+    """The works that items make up: with an address in common, or a share of ``same`` of the text.
+    A work keeps its id as long as one of its items is there."""
     joined = _Joined(item.id for item in items)
     for a, b in _same_address(items):
         joined.join(a.id, b.id)
-    for a, b in _candidates(items):
-        if not joined.are(a.id, b.id) and similarity(a.sketch, b.sketch) >= SAME:
+    for a, b in _candidates(items, same):
+        if not joined.are(a.id, b.id) and similarity(a.sketch, b.sketch) >= same:
             joined.join(a.id, b.id)
     members: dict[str, list[Item]] = defaultdict(list)
     for item in items:
@@ -201,7 +203,7 @@ def _same_address(items: Iterable[Item]) -> Iterator[tuple[Item, Item]]:
             yield from pairwise(found)
 
 
-def _candidates(items: Iterable[Item]) -> Iterator[tuple[Item, Item]]:
+def _candidates(items: Iterable[Item], same: float) -> Iterator[tuple[Item, Item]]:
     """Pairs that may be nearly the same text: one of the smallest hashes in common, and about as
     many runs."""
     by_hash: dict[int, list[Item]] = defaultdict(list)
@@ -212,7 +214,7 @@ def _candidates(items: Iterable[Item]) -> Iterator[tuple[Item, Item]]:
         found.sort(key=lambda item: item.runs)
         for at, item in enumerate(found):
             for other in found[at + 1 :]:
-                if item.runs < SAME * other.runs:
+                if item.runs < same * other.runs:
                     break
                 yield item, other
 

@@ -67,7 +67,11 @@ class ZipTree:
             raise SourceMissingError(
                 str(path), f"it is not a whole zip ({_first_line(error)})", "Download it again"
             ) from error
-        _refuse_overlapping(path, members)
+        try:
+            _refuse_overlapping(path, members)
+        except HostileArchiveError:
+            self._archive.close()
+            raise
         self.refused: dict[str, str] = {}
         self._members: dict[str, zipfile.ZipInfo] = {}
         counts = Counter(member.filename for member in members)

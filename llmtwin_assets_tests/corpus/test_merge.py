@@ -94,6 +94,13 @@ def test_texts_that_share_a_third_are_two_works() -> None:
     assert works(item("a", one), item("b", other)).keys() == {"a", "b"}
 
 
+def test_source_files_that_are_nearly_the_same_are_two_files() -> None:
+    code = words(1).replace(" ", "\n    ")
+    items = [item("a", code), item("b", code + "\nlast"), item("c", code)]
+    grouped = {frozenset(found.items) for found in group(items, merge.IDENTICAL)}
+    assert grouped == {frozenset({"a", "c"}), frozenset({"b"})}
+
+
 def test_short_posts_are_compared_exactly() -> None:
     first = "Copper is soft, and I like it for what it is and for what it is not."
     assert len(works(item("a", first), item("b", first + " …"))) == 1
