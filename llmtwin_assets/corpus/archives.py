@@ -73,7 +73,8 @@ def _read_tree(path: Path, source: ArchiveSource, context: Context, listing: Lis
         if found is None:
             return False
         format_, root = found
-        listing.quarantined.update(tree.refused)
+        if context.wants(format_.KINDS[0]):  # once, though kinds are read one by one
+            listing.quarantined.update(tree.refused)
         if any(context.wants(kind) for kind in format_.KINDS):
             format_.read(
                 Export(format_.PLATFORM, format_.IMPORTER, tree, root, source, context, listing)

@@ -43,6 +43,8 @@ def recognise(tree: Tree) -> str | None:
 
 def read(export: Export) -> None:
     """List the author's stories, and with ``replies`` what they answered to others."""
+    if not (export.context.wants("article") or export.source.replies):
+        return
     for name, match in export.files(POST):
         if match[1]:
             export.listing.leave_out(DRAFTS)
