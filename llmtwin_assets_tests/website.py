@@ -1,6 +1,7 @@
 """Real servers on loopback for tests: a website made of a mapping, and a canary."""
 
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -38,13 +39,14 @@ Answer = Page | Callable[[BaseHTTPRequestHandler], None]
 class Website:
     """Answers paths from ``pages``, anything else with 404; remembers what was asked for."""
 
-    def __init__(self, pages: dict[str, Answer]) -> None:
+    def __init__(self, pages: dict[str, Answer], tls: ssl.SSLContext | None = None) -> None:
         self.pages = pages
         self.seen: list[Seen] = []
         site = self
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True
 
             def do_GET(self) -> None:
                 headers = {name.lower(): value for name, value in self.headers.items()}
@@ -70,6 +72,8 @@ class Website:
 
         self._server = Server(("127.0.0.1", 0), Handler)
         self.port = self._server.server_address[1]
+        if tls:
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
         self._thread = threading.Thread(
             target=self._server.serve_forever, kwargs={"poll_interval": 0.05}
         )

@@ -8,10 +8,10 @@ had. Everything here may be deleted: it is fetched again. Knows no HTTP beyond t
 import sqlite3
 import time
 import zlib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS pages (
@@ -48,60 +48,58 @@ class Stored:
 
 
 class Pages:
-    """The pages in the file at ``path``."""
+    """The pages in the file at ``path``; a context manager, which closes it."""
 
     def __init__(self, path: Path, clock: Callable[[], float] = time.time) -> None:
-        self.path = path
+        path.parent.mkdir(parents=True, exist_ok=True)
         self.clock = clock
+        self._db = sqlite3.connect(path, timeout=60, isolation_level=None)
+        if not self._db.execute("SELECT 1 FROM sqlite_master WHERE name='crawls'").fetchone():
+            self._db.execute("PRAGMA journal_mode=WAL")
+            self._db.executescript(SCHEMA)
+        # Deleted pages leave nothing behind; a power cut may lose the last ones.
+        self._db.execute("PRAGMA secure_delete=ON")
+        self._db.execute("PRAGMA synchronous=NORMAL")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._db.close()
 
     def page(self, url: str) -> Stored | None:
         """A page by the address that it was asked for by."""
-        with self._database() as db:
-            row = db.execute("SELECT * FROM pages WHERE url=?", (url,)).fetchone()
+        row = self._db.execute("SELECT * FROM pages WHERE url=?", (url,)).fetchone()
         if row is None:
             return None
         return Stored(row[0], row[1], zlib.decompress(row[2]), *row[3:])
 
+    def checked(self) -> dict[str, tuple[float, bool]]:
+        """url -> when its server was last asked, and whether that failed; of all pages."""
+        rows = self._db.execute("SELECT url, checked, problem IS NOT NULL FROM pages").fetchall()
+        return {url: (checked, bool(failed)) for url, checked, failed in rows}
+
     def keep(self, page: Stored) -> None:
         """Remember a page as it is now."""
-        with self._database() as db:
-            db.execute(
-                "INSERT OR REPLACE INTO pages VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (page.url, page.location, zlib.compress(page.body), page.kind, page.charset,
-                 page.etag, page.modified, page.fetched, page.checked, page.status,
-                 page.problem),
-            )  # fmt: skip
+        self._db.execute(
+            "INSERT OR REPLACE INTO pages VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (page.url, page.location, zlib.compress(page.body), page.kind, page.charset, page.etag,
+             page.modified, page.fetched, page.checked, page.status, page.problem),
+        )  # fmt: skip
 
     def begin(self, crawl: str, lasts: float) -> float:
         """When the crawl of this name began: now, or earlier if it was killed before it ended, less
         than ``lasts`` seconds ago. What was asked for since then need not be asked for again."""
         now = self.clock()
-        with self._database() as db:
-            row = db.execute(
-                "SELECT began FROM crawls WHERE crawl=? AND ended IS NULL AND began > ?",
-                (crawl, now - lasts),
-            ).fetchone()
-            if row:
-                return float(row[0])
-            db.execute("INSERT OR REPLACE INTO crawls VALUES (?, ?, NULL)", (crawl, now))
+        row = self._db.execute(
+            "SELECT began FROM crawls WHERE crawl=? AND ended IS NULL AND began > ?",
+            (crawl, now - lasts),
+        ).fetchone()
+        if row:
+            return float(row[0])
+        self._db.execute("INSERT OR REPLACE INTO crawls VALUES (?, ?, NULL)", (crawl, now))
         return now
 
     def end(self, crawl: str) -> None:
         """The crawl has got to its end."""
-        with self._database() as db:
-            db.execute("UPDATE crawls SET ended=? WHERE crawl=?", (self.clock(), crawl))
-
-    @contextmanager
-    def _database(self) -> Iterator[sqlite3.Connection]:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        db = sqlite3.connect(self.path, timeout=60, isolation_level=None)
-        try:
-            if not db.execute("SELECT 1 FROM sqlite_master WHERE name='crawls'").fetchone():
-                db.execute("PRAGMA journal_mode=WAL")
-                db.executescript(SCHEMA)
-            # Deleted pages leave nothing behind; a power cut may lose the last ones.
-            db.execute("PRAGMA secure_delete=ON")
-            db.execute("PRAGMA synchronous=NORMAL")
-            yield db
-        finally:
-            db.close()
+        self._db.execute("UPDATE crawls SET ended=? WHERE crawl=?", (self.clock(), crawl))

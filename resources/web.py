@@ -174,7 +174,10 @@ class Web:
             self._pool.stream(
                 "GET",
                 address,
-                headers=[(name.encode(), value.encode()) for name, value in sent.items()],
+                headers=[
+                    (name.encode(), value.encode("latin-1", "replace"))
+                    for name, value in sent.items()
+                ],
                 extensions={"timeout": waits},
             ) as answer,
         ):

@@ -21,6 +21,7 @@ from resources.pages import Stored
 IMPORTER = f"page-1+{extract.VERSION}"
 HTML = ("text/html", "application/xhtml+xml", "")
 FEWEST = 20  # words of an article; a page with fewer is none
+LONG = 250  # words; a page with as many is an article, although it does not say so
 PREVIEW = 150  # words; a page for payers that shows fewer shows only its beginning
 OTHERS = "written by others, or with others"
 PAID = "for members or payers, without consent"
@@ -112,9 +113,13 @@ def read(page: Stored) -> extract.Page:
 
 
 def _is_article(found: extract.Page, whose: bool | None) -> bool:
-    """Whether a page of a site is a piece of writing: it says so, or is dated or signed."""
-    said = found.facts.article or found.facts.published is not None or bool(whose)
-    return said and found.words >= FEWEST
+    """Whether a page of a site is a piece of writing: it says so, is dated or signed, or is long;
+    and it is no list of such."""
+    facts = found.facts
+    says = facts.article or facts.published is not None or bool(whose)
+    if found.words < FEWEST or (facts.lists and not facts.article):
+        return False
+    return says or found.words >= LONG
 
 
 def _shown(page: Stored, fetcher: Fetcher) -> Stored:

@@ -82,7 +82,18 @@ def read(source: FeedSource, context: Context, listing: Listing) -> None:
     if not context.wants(source.kind):
         return
     listing.complete = False
-    fetcher = Fetcher(context, source.url)
+    with Fetcher(context, source.url) as fetcher:
+        _read(source, context, listing, fetcher)
+
+
+def fingerprint(source: FeedSource, context: Context) -> str:
+    """Changes when the feed does. Asks at most every quarter of an hour."""
+    with Fetcher(context, source.url) as fetcher:
+        since = fetcher.clock() - POLLED
+        return digest(fetcher.page(source.url, since, Limits(body=LARGEST)).body)
+
+
+def _read(source: FeedSource, context: Context, listing: Listing, fetcher: Fetcher) -> None:
     rules = Rules(
         "feed",
         source.kind,
@@ -105,12 +116,6 @@ def read(source: FeedSource, context: Context, listing: Listing) -> None:
             "etag": response.headers.get("etag"),
             "modified": response.headers.get("last-modified"),
         }
-
-
-def fingerprint(source: FeedSource, context: Context) -> str:
-    """Changes when the feed does. Asks at most every quarter of an hour."""
-    fetcher = Fetcher(context, source.url)
-    return digest(fetcher.page(source.url, fetcher.clock() - POLLED, Limits(body=LARGEST)).body)
 
 
 def parse(response: Response) -> list[Entry]:

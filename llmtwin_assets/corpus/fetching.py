@@ -7,6 +7,7 @@ pages. Knows neither what is on a page nor whose it is.
 import hashlib
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Self
 
 from llmtwin_assets.corpus.reading import Context, SourceMissingError
 from resources.errors import LlmTwinError
@@ -22,8 +23,11 @@ GONE = (404, 410)
 
 
 class Fetcher:
-    """Fetches pages for one source. ``since`` is a time (seconds since the epoch) from which on an
-    answer is new enough, so that nothing is asked for twice in one crawl, killed or not."""
+    """Fetches pages for one source; a context manager.
+
+    ``since`` is a time (seconds since the epoch) from which on an answer is new enough, so that
+    nothing is asked for twice in one crawl, killed or not.
+    """
 
     def __init__(self, context: Context, item: str) -> None:
         if not isinstance(context.web, Polite) or context.cache is None:
@@ -34,6 +38,12 @@ class Fetcher:
         self.clock: Callable[[], float] = lambda: context.clock().timestamp()
         self.pages = Pages(context.cache / "pages.sqlite", self.clock)
         self._failures = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.pages.__exit__(*error)
 
     def page(self, url: str, since: float, limits: Limits | None = None) -> Stored:
         """A page, asked for if it was not since then. Raises ``RefusedError``, ``DisallowedError``,

@@ -35,6 +35,7 @@ WALLS = re.compile(
     r"(?:^|\s)(?:paywall|gh-post-upgrade-cta|gh-cta|post-upgrade-cta|memberful-upsell|paid-only|"
     r"meteredContent-wall)(?:$|\s|-)"
 )
+LISTED = 3  # pieces on a page that make it a list
 LANGUAGE = re.compile(r"([a-zA-Z]{2,3})(?:$|[-_])")
 SITE_SUFFIX = re.compile(r"\s+[|·•»–—-]\s+[^|·•»–—]{1,60}$")
 
@@ -52,6 +53,7 @@ class Facts:
     language: str | None
     walled: bool  # it says that not everybody may read it
     article: bool  # it says that it is an article
+    lists: bool  # it lists pieces, as a start page does
 
 
 def facts_of(tree: Any, url: str) -> Facts:
@@ -79,6 +81,7 @@ def facts_of(tree: Any, url: str) -> Facts:
         or metas.get("og:type", "").lower() in ("article", "blog", "post")
         or "article:published_time" in metas
         or _is_entry(tree),
+        lists=_lists(tree),
     )
 
 
@@ -260,3 +263,15 @@ def _walled(tree: Any, nodes: list[dict[str, Any]]) -> bool:
 def _is_entry(tree: Any) -> bool:
     entries = [e for e in tree.iter("article", "div") if "h-entry" in (e.get("class") or "")]
     return len(entries) == 1
+
+
+def _lists(tree: Any) -> bool:
+    """Whether a page shows several pieces, or headings that do nothing but lead to pieces."""
+    if sum(1 for element in tree.iter("article") if not _is_aside(element)) >= LISTED:
+        return True
+    leading = 0
+    for heading in tree.iter("h1", "h2", "h3"):
+        links = [link for link in heading.iter("a") if not link.get("href", "").startswith("#")]
+        if links and text_of(links[0]) == text_of(heading) and not _is_aside(heading):
+            leading += 1
+    return leading >= LISTED

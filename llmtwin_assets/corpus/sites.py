@@ -49,26 +49,31 @@ class TooManyPagesError(LlmTwinError):
 def read(source: SiteSource | PageSource, context: Context, listing: Listing) -> None:
     """List the author's pages. Raises ``SourceMissingError`` when there are none, and what keeps
     the whole site from being listed."""
-    if isinstance(source, PageSource):
-        _read_pages(source, context, listing)
-    elif context.wants("article"):
-        _Site(source, context, listing).read()
+    kind = source.kind if isinstance(source, PageSource) else "article"
+    if not context.wants(kind):
+        return
+    with _fetcher(source, context) as fetcher:
+        if isinstance(source, PageSource):
+            _read_pages(source, context, listing, fetcher)
+        else:
+            _Site(source, context, listing, fetcher).read()
 
 
 def fingerprint(source: SiteSource | PageSource, context: Context) -> str:
     """Changes when the site's sitemaps do, or the links of its start page without one, or the text
     of a single page. Asks at most once an hour."""
-    if isinstance(source, SiteSource):
-        return _Site(source, context, Listing()).fingerprint()
-    fetcher = Fetcher(context, source.urls[0])
-    pages = [fetcher.page(url, fetcher.clock() - HOUR) for url in source.urls]
-    return digest("\n\n".join(text_of_page(page) for page in pages).encode())
+    with _fetcher(source, context) as fetcher:
+        if isinstance(source, SiteSource):
+            return _Site(source, context, Listing(), fetcher).fingerprint()
+        pages = [fetcher.page(url, fetcher.clock() - HOUR) for url in source.urls]
+        return digest("\n\n".join(text_of_page(page) for page in pages).encode())
 
 
-def _read_pages(source: PageSource, context: Context, listing: Listing) -> None:
-    if not context.wants(source.kind):
-        return
-    fetcher = Fetcher(context, source.urls[0])
+def _fetcher(source: SiteSource | PageSource, context: Context) -> Fetcher:
+    return Fetcher(context, source.url if isinstance(source, SiteSource) else source.urls[0])
+
+
+def _read_pages(source: PageSource, context: Context, listing: Listing, fetcher: Fetcher) -> None:
     rules = Rules("page", source.kind, source.licence, own=own_sites(context.author.sources))
     crawl = f"page {source.urls[0]}"
     since = fetcher.pages.begin(crawl, RESUMED)
@@ -118,9 +123,10 @@ class _Page:
 
 
 class _Site:
-    def __init__(self, source: SiteSource, context: Context, listing: Listing) -> None:
-        self.source, self.context, self.listing = source, context, listing
-        self.fetcher = Fetcher(context, source.url)
+    def __init__(
+        self, source: SiteSource, context: Context, listing: Listing, fetcher: Fetcher
+    ) -> None:
+        self.source, self.context, self.listing, self.fetcher = source, context, listing, fetcher
         self.rules = Rules(
             "site",
             licence=source.licence,
@@ -142,7 +148,8 @@ class _Site:
             self._follow(began)
         else:
             state = self.state(entries)
-            due = [entry for entry in entries if self._due(entry, began)]
+            checked = self.fetcher.pages.checked()
+            due = [entry for entry in entries if self._due(entry, began, checked.get(entry.url))]
             if not due and self.context.memory.get("state") == state:
                 self.listing.unchanged = True
             else:
@@ -226,17 +233,17 @@ class _Site:
             and not any(fnmatchcase(path, pattern) for pattern in self.source.exclude)
         )
 
-    def _due(self, entry: Entry, began: float) -> bool:
+    def _due(self, entry: Entry, began: float, last: tuple[float, bool] | None) -> bool:
         """Whether a page may have changed since it was last asked for, in this crawl or before."""
-        stored = self.fetcher.pages.page(entry.url)
-        if stored is None:
+        if last is None:
             return True
-        if stored.problem is not None:
-            return stored.checked < began
+        checked, failed = last
+        if failed:
+            return checked < began
         if entry.changed is None:
-            return stored.checked < self.fetcher.clock() - REVISITED
+            return checked < self.fetcher.clock() - REVISITED
         until = entry.changed + timedelta(days=1) if entry.day_only else entry.changed
-        return until > datetime.fromtimestamp(stored.checked, UTC)
+        return until > datetime.fromtimestamp(checked, UTC)
 
     def _take(self, url: str, since: float) -> Stored | None:
         try:

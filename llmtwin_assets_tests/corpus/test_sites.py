@@ -102,6 +102,22 @@ def test_include_exclude_and_the_address_say_which_pages_are_wanted(tmp_path: Pa
         assert online.titles() == ["Piece 3", "Piece 4"]
 
 
+def test_a_plain_page_is_an_article_when_it_is_long_and_no_list(tmp_path: Path) -> None:
+    text = paragraph(random.Random(5), 30)
+    teasers = "".join(f"<h2><a href='/{n}'>On {n}</a></h2><p>{text}</p>" for n in range(3))
+    with Website({}) as site:
+        site.pages |= {
+            "/long": html(f"<html><body><h1>Long</h1><p>{text}</p></body></html>"),
+            "/short": html(f"<html><body><h1>Short</h1><p>{text[:300]}</p></body></html>"),
+            "/list": html(f"<html><body><h1>List</h1>{teasers}</body></html>"),
+            "/sitemap.xml": urlset(site, "/long", "/short", "/list"),
+        }
+        online = Online(tmp_path, site)
+        listing = online.read(sites, source(site))
+        assert online.titles() == ["Long"]
+        assert listing.left_out == {"no article: a start page, a list, a form": 2}
+
+
 def test_without_a_sitemap_links_are_followed(tmp_path: Path) -> None:
     links = "<a href='/1?utm_source=x'>one</a> <a href='/sub/'>more</a> <a href='/1#part'>again</a>"
     with Website({"/1": article(1), "/2": article(2)}) as site:

@@ -2,12 +2,15 @@
 
 import gzip
 import json
+import shutil
+import ssl
 import subprocess
 import sys
 import time
 import zlib
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler
+from pathlib import Path
 
 import brotli
 import pytest
@@ -15,7 +18,7 @@ from backports import zstd
 
 from llmtwin_assets.settings import PROJECT
 from llmtwin_assets_tests.website import Page, Website, guard
-from resources.addresses import UnreachableError
+from resources.addresses import Guard, UnreachableError, allowed_host
 from resources.web import (
     BrokenResponseError,
     Limits,
@@ -260,6 +263,39 @@ def test_proxy_settings_of_the_environment_are_not_used(monkeypatch: pytest.Monk
             monkeypatch.setenv(name, proxy.url())
         assert web.fetch(site.url()).body == b"direct"
         assert proxy.seen == []
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> Path:
+    """A certificate for blog.example that it signed itself, with its key."""
+    openssl = shutil.which("openssl")
+    if openssl is None:
+        pytest.skip("openssl makes the certificate of this test")
+    file = tmp_path / "certificate.pem"
+    command = [openssl, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj",
+               "/CN=blog.example", "-addext", "subjectAltName=DNS:blog.example",
+               "-keyout", str(tmp_path / "key.pem"), "-out", str(file)]  # fmt: skip
+    subprocess.run(command, check=True, capture_output=True)
+    return file
+
+
+def test_a_certificate_is_checked_against_the_name_and_not_the_address(certificate: Path) -> None:
+    serving = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    serving.load_cert_chain(certificate, certificate.with_name("key.pem"))
+    trusting = ssl.create_default_context(cafile=str(certificate))
+    with Website({"/": Page("secret page")}, serving) as site:
+        names = ("blog.example", "other.example")
+        rule = Guard(
+            tuple(allowed_host(f"{name}:{site.port}") for name in names),
+            resolve=lambda host, port: ["127.0.0.1"],
+        )
+        with Web(rule, ssl_context=trusting) as web:
+            assert web.fetch(f"https://blog.example:{site.port}/").body == b"secret page"
+            with pytest.raises(UnreachableError, match="certificate"):
+                web.fetch(f"https://other.example:{site.port}/")
+        with Web(rule) as web, pytest.raises(UnreachableError, match="certificate"):
+            web.fetch(f"https://blog.example:{site.port}/")
+        assert site.asked("/") == 1
 
 
 def test_every_url_can_be_refused_before_it_is_asked_for() -> None:
