@@ -5,7 +5,8 @@
 - documents per CPU-second of each importer, on exports that are generated here: the archive is
   read, its bodies made Markdown, compared, and written to the store;
 - peak memory of reading an archive of so many gigabytes, beside one of a tenth of that;
-- a sync of 1,000 documents in which nothing is new: CPU-seconds, and whether anything was written.
+- a sync of 1,000 documents in which nothing is new, from an archive, a folder and a feed:
+  CPU-seconds, requests, and whether anything was written.
 
 ``--data`` is a folder with a warehouse's ``ArticleDocument.json``, whole pages by one author. Of
 what is left after cleaning: the share of characters in lines of the site's frame, readers'
@@ -24,10 +25,13 @@ import resource
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +39,7 @@ from benchmarks.output import emit, goal, progress
 from llmtwin_assets.authors import (
     ArchiveSource,
     Author,
+    FeedSource,
     FolderSource,
     Source,
     WarehouseSource,
@@ -44,7 +49,11 @@ from llmtwin_assets.corpus import archives
 from llmtwin_assets.corpus.ingest import Ingested, ingest
 from llmtwin_assets.corpus.page_dump import page_text
 from llmtwin_assets.corpus.reading import Context, Listing
+from resources.addresses import Guard, allowed_host
 from resources.documents import SqliteDocuments
+from resources.hosts import Hosts
+from resources.polite import Manners, Polite
+from resources.web import Web
 
 SYLLABLES = "ba do ke li mu na po ri sa tu ve wi zo la me ni ro si ta vu".split()
 PARAGRAPHS, WORDS = 12, 70
@@ -303,6 +312,74 @@ def nothing_new(home: Path, count: int = 1000) -> dict[str, dict[str, float]]:
     return results
 
 
+class Feed(ThreadingHTTPServer):
+    """A site with a feed of so many whole articles, which answers conditions."""
+
+    daemon_threads = True
+
+    def __init__(self, count: int) -> None:
+        items = "".join(
+            f"<item><title>Piece {n}</title><link>https://a.org/{n}</link><guid>{n}</guid>"
+            f"<content:encoded><![CDATA[{Writing(n).html()}]]></content:encoded></item>"
+            for n in range(count)
+        )
+        self.body = (
+            '<?xml version="1.0"?><rss version="2.0" xmlns:content='
+            f'"http://purl.org/rss/1.0/modules/content/"><channel>{items}</channel></rss>'
+        ).encode()
+        self.asked: list[tuple[str, int]] = []  # path, status
+        super().__init__(("127.0.0.1", 0), FeedHandler)
+
+
+class FeedHandler(BaseHTTPRequestHandler):
+    """Answers for the site."""
+
+    server: Feed
+
+    def do_GET(self) -> None:
+        """The feed, or that it is as it was; nothing else is there."""
+        known = self.headers.get("If-None-Match") == '"1"'
+        status = 404 if self.path != "/feed" else 304 if known else 200
+        body = self.server.body if status == 200 else b""
+        self.server.asked.append((self.path, status))
+        self.send_response(status)
+        self.send_header("ETag", '"1"')
+        self.send_header("Content-Type", "application/rss+xml")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: Any) -> None:
+        """Silence."""
+
+
+def nothing_new_in_a_feed(home: Path, count: int = 1000) -> dict[str, float]:
+    """A second sync of a feed with so many entries."""
+    progress("nothing new in a feed ...")
+    with Feed(count) as site:
+        threading.Thread(target=site.serve_forever, daemon=True).start()
+        host = f"127.0.0.1:{site.server_address[1]}"
+        source = FeedSource(type="feed", url=f"http://{host}/feed")
+        store = SqliteDocuments(home / "same-feed.sqlite")
+        with Web(Guard((allowed_host(host),))) as web:
+            polite = Polite(web, Hosts(home / "hosts"), Manners(delay=0))
+            whole = replace(context(source), web=polite, cache=home / "cache")
+            ingest(store, whole).refuse_failures()
+            before = disk(store.path)
+            site.asked.clear()
+            began = time.process_time()
+            found = ingest(store, whole)
+            spent = time.process_time() - began
+        site.shutdown()
+    return {
+        "documents": found.unchanged,
+        "CPU seconds": spent,
+        "requests": len(site.asked),
+        "answered that nothing changed": sum(status == 304 for _, status in site.asked),
+        "bytes written": float(disk(store.path) != before),
+    }
+
+
 def disk(path: Path) -> list[bytes]:
     """What the store's files hold."""
     files = [path, path.with_name(path.name + "-wal")]
@@ -377,13 +454,15 @@ def main() -> None:
         home = Path(folder)
         results |= importers(home, options.documents)
         results |= nothing_new(home)
+        results["nothing new, feed"] = nothing_new_in_a_feed(home)
         for size in (options.large / 10, options.large):
             progress(f"an archive of {size} gigabytes ...")
             results[f"archive of {size:g} GB"] = memory(home, size)
     goals["peak megabytes"] = goal(
         300, results[f"archive of {options.large:g} GB"]["peak megabytes"]
     )
-    for name in ("archive", "folder"):
+    goals["requests with nothing new, feed"] = goal(1, results["nothing new, feed"]["requests"])
+    for name in ("archive", "folder", "feed"):
         found = results[f"nothing new, {name}"]
         goals[f"writes with nothing new, {name}"] = goal(0, found["bytes written"])
     if options.data:
