@@ -6,8 +6,8 @@ connection. Knows neither what a page is nor whose it is.
 """
 
 import os
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -173,15 +173,18 @@ class Polite:
         return self.manners.robots_failed if status >= 500 else self.manners.robots_kept
 
 
-def open_polite(folder: Path, environ: Mapping[str, str] = os.environ) -> Polite:
-    """The client of this deployment, with the memory of hosts below ``folder``.
+@contextmanager
+def open_polite(folder: Path, environ: Mapping[str, str] = os.environ) -> Iterator[Polite]:
+    """The client of this deployment, with the memory of hosts below ``folder``; closed with the
+    block.
 
     ``LLMTWIN_ALLOW_PRIVATE_HOSTS`` names what else than the public internet it may reach,
     ``LLMTWIN_CONTACT`` an address under which site owners find who runs it.
     """
     contact = environ.get("LLMTWIN_CONTACT", "").strip()
     agent = f"{USER_AGENT.removesuffix(')')}; {contact})" if contact else USER_AGENT
-    return Polite(Web(guard_from_environment(environ), agent), Hosts(folder))
+    with Web(guard_from_environment(environ), agent) as web:
+        yield Polite(web, Hosts(folder))
 
 
 def retry_after(value: str | None, now: float) -> float | None:

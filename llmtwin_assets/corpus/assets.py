@@ -1,7 +1,5 @@
 """The raw assets: one per kind of document, all read from the author's sources."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -31,19 +29,6 @@ class RawConfig(dg.Config):
     allow_loss: bool = False  # write a listing although more than 30 % of the documents are gone
 
 
-@contextmanager
-def guarded_client(home: Path) -> Iterator[Any]:
-    """The client for sources on the network: public hosts only, with the manners of a guest, whose
-    memory of hosts all authors share."""
-    from resources.addresses import Guard
-    from resources.hosts import Hosts
-    from resources.polite import Polite
-    from resources.web import Web
-
-    with Web(Guard()) as web:
-        yield Polite(web, Hosts(home / "sources" / "hosts"))
-
-
 def _raw_asset(name: str, kind: str, description: str) -> dg.AssetsDefinition:
     @author_asset(
         "corpus", "2", {"sqlite"}, name=name, description=description, deps=[author_sources]
@@ -56,9 +41,11 @@ def _raw_asset(name: str, kind: str, description: str) -> dg.AssetsDefinition:
         documents: dg.ResourceParam[DocumentStore],
         artifacts: dg.ResourceParam[ArtifactStore],
     ) -> dg.MaterializeResult:
+        from resources.polite import open_polite
+
         step = Step(context, artifacts)
         author = registry.read().author(step.author)
-        with guarded_client(settings.home) as web:
+        with open_polite(settings.home / "sources" / "hosts") as web:
             cache = settings.home / "sources" / step.author
             sources = Context(author, registry.base, kind, web=web, cache=cache)
             found = ingest(documents, sources, config.allow_loss)

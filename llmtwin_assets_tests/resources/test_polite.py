@@ -10,9 +10,16 @@ from pathlib import Path
 import pytest
 
 from llmtwin_assets_tests.website import Page, Website, canary, guard
-from resources.addresses import Guard, UnreachableError, allowed_host
+from resources.addresses import ForbiddenAddressError, Guard, UnreachableError, allowed_host
 from resources.hosts import HostBusyError, Hosts
-from resources.polite import DisallowedError, Manners, Polite, RefusedError, retry_after
+from resources.polite import (
+    DisallowedError,
+    Manners,
+    Polite,
+    RefusedError,
+    open_polite,
+    retry_after,
+)
 from resources.web import TooManyRedirectsError, Web
 
 
@@ -294,3 +301,13 @@ def test_processes_take_turns_with_a_host(tmp_path: Path) -> None:
         seen = sorted(site.seen, key=lambda seen: seen.began)
         gaps = [b.began - a.ended for a, b in pairwise(seen)]
         assert min(gaps) >= 0.04
+
+
+def test_the_deployment_says_what_may_be_reached_and_who_asks(tmp_path: Path) -> None:
+    with Website({"/": Page("ok")}) as site:
+        environ = {"LLMTWIN_ALLOW_PRIVATE_HOSTS": site.host, "LLMTWIN_CONTACT": "ada@example.org"}
+        with open_polite(tmp_path, environ) as polite:
+            assert polite.get(site.url()).body == b"ok"
+        assert site.seen[-1].headers["user-agent"].endswith("; ada@example.org)")
+        with open_polite(tmp_path, {}) as polite, pytest.raises(ForbiddenAddressError):
+            polite.get(site.url("/other"))
