@@ -7,19 +7,32 @@ source is the corpus room's work.
 import importlib.util
 import re
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 
 import dagster as dg
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from resources.errors import LlmTwinError
 
 authors_partition = dg.DynamicPartitionsDefinition(name="author")
 
 PACKAGE = "package:"
+UNKNOWN_SOURCE = "unknown_source"
 
 
 class AuthorsFileError(LlmTwinError):
@@ -34,6 +47,25 @@ class Entry(BaseModel):
     """Part of the file: unknown keys are refused, so that a typing error is not silently lost."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def _web_address(value: str) -> str:
+    """An http(s) address of a named host. What it leads to is the network guard's to judge."""
+    try:
+        parts = urlsplit(value)
+        port_is_fine = parts.port is None or parts.port > 0
+    except ValueError as error:
+        raise ValueError(f"'{value}' is not a web address ({error})") from error
+    if parts.scheme not in ("http", "https") or not parts.hostname or not port_is_fine:
+        raise ValueError(f"'{value}' is not a web address; it begins with https://")
+    if parts.username is not None or parts.password is not None:
+        raise ValueError("a web address here carries no user name and no password")
+    return value
+
+
+WebAddress = Annotated[str, AfterValidator(_web_address)]
+# What the author agrees to beyond public pieces: 'paid' lets pieces for members and payers in.
+Consent = Literal["paid"]
 
 
 class FolderSource(Entry):
@@ -61,8 +93,8 @@ class FolderSource(Entry):
 
 
 class WarehouseSource(Entry):
-    """A JSON export of the document warehouse of the LLM Engineer's Handbook: one folder with
-    ``ArticleDocument.json`` and its sisters, or one of those files."""
+    """A JSON export of a document warehouse (the LLM Engineer's Handbook's, or our own): one folder
+    with ``ArticleDocument.json`` and its sisters, or one of those files."""
 
     type: Literal["warehouse"]
     path: str
@@ -70,14 +102,113 @@ class WarehouseSource(Entry):
     licence: str | None = None
 
 
-Source = Annotated[FolderSource | WarehouseSource, Field(discriminator="type")]
+class ArchiveSource(Entry):
+    """An export that a platform gave the author: a zip, or a folder it was unpacked to. Which
+    platform's is seen from its content."""
+
+    type: Literal["archive"]
+    path: str
+    consent: Consent | None = None
+    url: WebAddress | None = None  # the publication's, where the export does not say it
+    replies: bool = False  # take what the author answered to others, too
+    licence: str | None = None
+
+
+class FeedSource(Entry):
+    """An RSS or Atom feed."""
+
+    type: Literal["feed"]
+    url: WebAddress
+    kind: Literal["article", "post"] = "article"
+    consent: Consent | None = None
+    licence: str | None = None
+
+
+class SiteSource(Entry):
+    """The pages of a site that its sitemap lists: ``url`` is the site's or the sitemap's."""
+
+    type: Literal["site"]
+    url: WebAddress
+    # Paths to take and to leave, with * for anything: '/blog/*'.
+    include: tuple[str, ...] = ("*",)
+    exclude: tuple[str, ...] = ()
+    licence: str | None = None
+
+
+class PageSource(Entry):
+    """Single pages, one document each."""
+
+    type: Literal["page"]
+    urls: tuple[WebAddress, ...] = Field(min_length=1)
+    kind: Literal["article", "post"] = "article"
+    licence: str | None = None
+
+
+class RepositorySource(Entry):
+    """A git repository, by its https address, or by its path on this machine. With several hands in
+    it, only lines that ``emails`` committed are the author's."""
+
+    type: Literal["repository"]
+    url: WebAddress | None = None
+    path: str | None = None
+    emails: tuple[str, ...] = ()
+    include: tuple[str, ...] = ("**",)
+    exclude: tuple[str, ...] = ()
+    licence: str | None = None
+
+    @model_validator(mode="after")
+    def _somewhere(self) -> Self:
+        if (self.url is None) == (self.path is None):
+            raise ValueError("a repository has either a 'url' or a 'path'")
+        return self
+
+
+class UrlSource(Entry):
+    """An address alone: what is there is decided by its host."""
+
+    type: Literal["url"] = "url"
+    url: WebAddress
+    licence: str | None = None
+
+
+def _entry_type(entry: Any) -> Any:
+    """An entry's type; one that has only a ``url`` is of the type ``url``."""
+    if isinstance(entry, Mapping):
+        return entry.get("type", "url" if "url" in entry else None)
+    return getattr(entry, "type", None)
+
+
+Source = Annotated[
+    Annotated[FolderSource, Tag("folder")]
+    | Annotated[WarehouseSource, Tag("warehouse")]
+    | Annotated[ArchiveSource, Tag("archive")]
+    | Annotated[FeedSource, Tag("feed")]
+    | Annotated[SiteSource, Tag("site")]
+    | Annotated[PageSource, Tag("page")]
+    | Annotated[RepositorySource, Tag("repository")]
+    | Annotated[UrlSource, Tag("url")],
+    Discriminator(
+        _entry_type,
+        custom_error_type=UNKNOWN_SOURCE,
+        custom_error_message="is no type of source; there are archive, feed, site, page, "
+        "repository, folder and warehouse, and a 'url' alone",
+    ),
+]
+
+
+def name_of(source: Source) -> str:
+    """A source's name for people, unique among an author's: its type and where it lies."""
+    place = source.urls[0] if isinstance(source, PageSource) else getattr(source, "path", None)
+    return f"{source.type} {place or getattr(source, 'url', '')}"
 
 
 class Author(Entry):
-    """One author: an id for files and URLs, a name for people, and sources."""
+    """One author: an id for files and URLs, a name for people, and sources. ``bylines`` are the
+    other names and logins they sign with."""
 
     id: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")
     name: str = Field(min_length=1)
+    bylines: tuple[str, ...] = ()
     sources: tuple[Source, ...] = Field(min_length=1)
 
 
@@ -161,7 +292,10 @@ def _first_mistake(error: ValidationError) -> str:
     first = error.errors()[0]
     place = ".".join(str(part) for part in first["loc"])
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-    return f"at {place or 'the top'}: {first['msg']}{more}"
+    message = first["msg"]
+    if first["type"] == UNKNOWN_SOURCE and isinstance(first["input"], Mapping):
+        message = f"'{first['input'].get('type')}' {message}"
+    return f"at {place or 'the top'}: {message}{more}"
 
 
 def _one_line(error: Exception) -> str:

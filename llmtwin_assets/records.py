@@ -3,7 +3,7 @@ are the field names. Nothing here reads, writes or computes more than an id.
 """
 
 from dataclasses import asdict, dataclass, fields
-from datetime import date
+from datetime import date, datetime
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from uuid import UUID, uuid5
 
@@ -17,20 +17,38 @@ NAMESPACE = UUID("6f0c2a3e-2f0f-5c59-9b43-0c6a8a0d5c11")
 
 
 @dataclass(frozen=True, slots=True)
+class Alias:
+    """Where else the same work was found."""
+
+    source: str
+    external_id: str
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
 class RawDocument:
-    """One work as its source gave it. ``text`` is kept as it was."""
+    """One work as its source gave it, as Markdown; no letter of ``text`` is normalised. Days and
+    times are UTC."""
 
     id: str
     author: str
     kind: str  # article · post · repository
-    source: str  # the kind of source it came from: folder · warehouse
+    source: str  # what it came from: medium · substack · feed · site · folder · warehouse · …
     external_id: str  # its name in that source
-    url: str  # where a person finds it
+    url: str  # where a person finds it: its canonical address, if it has one
     title: str
     text: str
     published: date | None
-    importer: str  # importer and version, for example "folder-1"
+    importer: str  # importer and version, for example "folder-2"
     licence: str | None
+    consent: str | None = None  # "paid": it is not public, and the author agreed to its use
+    visibility: str = "public"  # public · unlisted · connections · members · paid
+    language: str | None = None  # ISO 639 code; of source code, the programming language's name
+    created: datetime | None = None
+    updated: datetime | None = None
+    fetched: datetime | None = None  # when this content was first read
+    raw_hash: str = ""  # SHA-256 of the item's bytes in the source, 32 hex digits
+    aliases: tuple[Alias, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +135,7 @@ def content_id(*parts: str) -> str:
     return str(uuid5(NAMESPACE, "\x1f".join(parts)))
 
 
-Record = TypeVar("Record", RawDocument, Document, Chunk, InstructSample, PreferenceSample)
+Record = TypeVar("Record", Document, Chunk, InstructSample, PreferenceSample)
 
 _COLUMN_TYPES: dict[Any, str] = {date | None: "Date", int: "Int64", float: "Float64"}
 

@@ -5,6 +5,7 @@ import pytest
 from llmtwin_assets.authors import (
     AuthorsFileError,
     UnknownAuthorError,
+    name_of,
     read_registry,
     resolve_path,
 )
@@ -51,6 +52,56 @@ def test_a_mistake_is_refused_with_its_place(tmp_path: Path, text: str, said: st
     with pytest.raises(AuthorsFileError, match=said) as refusal:
         registry(tmp_path, text)
     assert "authors.yaml" in str(refusal.value)
+
+
+EVERY_TYPE = """
+authors:
+  - id: ada
+    name: Ada Writer
+    bylines: [ada_w]
+    sources:
+      - {type: archive, path: ~/medium.zip, consent: paid}
+      - {type: feed, url: "https://ada.org/feed", kind: post}
+      - {type: site, url: "https://ada.org", include: ["/blog/*"]}
+      - {type: page, urls: ["https://ada.org/a", "https://ada.org/b"]}
+      - {type: repository, url: "https://github.com/ada/notes", emails: [ada@ada.org]}
+      - {type: folder, path: notes}
+      - {type: warehouse, path: dump}
+      - url: https://ada.substack.com
+"""
+
+
+def test_every_type_of_source_is_read_and_has_a_name_of_its_own(tmp_path: Path) -> None:
+    (ada,) = registry(tmp_path, EVERY_TYPE).authors
+    types = [source.type for source in ada.sources]
+    assert types == [
+        "archive", "feed", "site", "page", "repository", "folder", "warehouse", "url",
+    ]  # fmt: skip
+    assert len({name_of(source) for source in ada.sources}) == 8
+    assert name_of(ada.sources[0]) == "archive ~/medium.zip"
+
+
+@pytest.mark.parametrize(
+    ("entry", "said"),
+    [
+        ("{path: notes}", "'None' is no type of source; there are archive, feed"),
+        ("{type: feed}", r"sources\.0\.feed\.url: Field required"),
+        ("{type: feed, url: 'ftp://ada.org'}", "not a web address; it begins with https"),
+        ("{type: feed, url: 'file:///etc/passwd'}", "not a web address"),
+        ("{type: feed, url: 'https://'}", "not a web address"),
+        ("{type: feed, url: 'https://[::1'}", "not a web address"),
+        ("{url: 'https://me:secret@ada.org'}", "no user name and no password"),
+        ("{type: archive, path: x, consent: all}", "paid"),
+        ("{type: page, urls: []}", "urls"),
+        ("{type: site, url: 'https://ada.org', depth: 3}", "depth"),
+        ("just a text", "type of source"),
+    ],
+)
+def test_a_mistake_in_a_source_says_where_and_what(tmp_path: Path, entry: str, said: str) -> None:
+    text = f"authors:\n  - {{id: ada, name: Ada, sources: [{entry}]}}"
+    with pytest.raises(AuthorsFileError, match=said) as refusal:
+        registry(tmp_path, text)
+    assert "secret" not in str(refusal.value)
 
 
 def test_a_missing_file_says_what_to_do(tmp_path: Path) -> None:

@@ -6,8 +6,10 @@ from typing import Any
 import dagster as dg
 
 from llmtwin_assets.authors import AuthorsFile
-from llmtwin_assets.corpus.ingest import digest_of, list_sources, sync
+from llmtwin_assets.corpus.ingest import digest_of, ingest
 from llmtwin_assets.corpus.overview import overview
+from llmtwin_assets.corpus.reading import Context
+from llmtwin_assets.settings import Settings
 from llmtwin_assets.steps import Facts, Step, author_asset, save_plots
 from resources.artifacts import ArtifactStore
 from resources.documents import DocumentStore
@@ -16,7 +18,8 @@ author_sources = dg.AssetSpec(
     "author_sources",
     group_name="corpus",
     kinds={"file"},
-    description="Where the author's writing lies, by `authors.yaml`: folders and exports.",
+    description="Where the author's writing lies, by `authors.yaml`: archives, feeds, sites, "
+    "repositories, folders.",
 )
 
 
@@ -28,34 +31,43 @@ class RawConfig(dg.Config):
 
 def _raw_asset(name: str, kind: str, description: str) -> dg.AssetsDefinition:
     @author_asset(
-        "corpus", "1", {"sqlite"}, name=name, description=description, deps=[author_sources]
+        "corpus", "2", {"sqlite"}, name=name, description=description, deps=[author_sources]
     )
     def raw(
         context: dg.AssetExecutionContext,
         config: RawConfig,
+        settings: dg.ResourceParam[Settings],
         registry: dg.ResourceParam[AuthorsFile],
         documents: dg.ResourceParam[DocumentStore],
         artifacts: dg.ResourceParam[ArtifactStore],
     ) -> dg.MaterializeResult:
+        from resources.polite import open_polite
+
         step = Step(context, artifacts)
-        author, known = registry.read().author(step.author), documents.stamps(step.author, kind)
-        listing = list_sources(author, registry.base, kind, known)
-        counts = sync(documents, step.author, kind, listing, config.allow_loss)
+        author = registry.read().author(step.author)
+        with open_polite(settings.home / "sources" / "hosts") as web:
+            cache = settings.home / "sources" / step.author
+            sources = Context(author, registry.base, kind, web=web, cache=cache)
+            found = ingest(documents, sources, config.allow_loss)
+        unreadable = sum(found.unreadable.values())
         context.log.info(
-            f"{counts.inserted} new, {counts.updated} edited, {counts.deleted} gone, "
-            f"{counts.unchanged} as before, {len(listing.quarantined)} unreadable"
+            f"{found.inserted} new, {found.updated} edited, {found.deleted} gone, "
+            f"{found.unchanged} as before, {unreadable} unreadable"
         )
+        found.refuse_failures()
         content = digest_of(documents.hashes(step.author, kind).values())
+        inputs = {
+            "content": content,
+            "quarantined": documents.quarantined(step.author, kind),
+            "left_out": found.left_out,
+        }
 
         def build(folder: Path) -> Facts:
-            figures, plots = overview(
-                documents.lengths(step.author, kind), len(listing.quarantined)
-            )
+            figures, plots = overview(documents.lengths(step.author, kind), found)
             save_plots(folder, plots)
             return {"content": content, **figures}
 
-        quarantined = sorted(listing.quarantined.items())
-        return step.publish({"content": content, "quarantined": quarantined}, build)
+        return step.publish(inputs, build)
 
     definition: dg.AssetsDefinition = raw
     return definition

@@ -8,27 +8,26 @@ the frame gives title and date and is not part of the text.
 import hashlib
 import os
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from llmtwin_assets.authors import FolderSource
+from llmtwin_assets.authors import FolderSource, resolve_path
+from llmtwin_assets.corpus import front_matter
 from llmtwin_assets.corpus.reading import (
+    Context,
     Listing,
     SourceMissingError,
     UnreadableItemError,
     decode,
     find_date,
+    raw_hash,
 )
 from llmtwin_assets.records import RawDocument, content_id
 
-IMPORTER = "folder-1"
-FRONT_MATTER = re.compile(r"\A---[ \t]*\n(.*?)\n(?:---|\.\.\.)[ \t]*(?:\n|\Z)", re.DOTALL)
+IMPORTER = "folder-2"
 HEADING = re.compile(r"^#{1,2} +(.+?)(?: +#+)?$", re.MULTILINE)
 
 
@@ -41,34 +40,31 @@ class Parsed:
     text: str
 
 
-def list_folder(
-    author: str, source: FolderSource, root: Path, known: Mapping[str, str] | None = None
-) -> Listing:
-    """The documents below ``root``; raises ``SourceMissingError`` when there is nothing to list.
-
-    ``known`` is id -> stamp of stored documents: a file whose stamp is the same is not read.
-    """
+def read(source: FolderSource, context: Context, listing: Listing) -> None:
+    """List the documents below the folder; raises ``SourceMissingError`` when there is none. A file
+    whose stamp is as it was is not read."""
+    if source.kind and not context.wants(source.kind):
+        return
+    author, root = context.author.id, resolve_path(source.path, context.base)
     if not root.is_dir():
         raise SourceMissingError(
             str(root), f"{author}'s folder is not there", "Correct its path in authors.yaml"
         )
-    listing = Listing()
     rules = hashlib.sha256(f"{IMPORTER}{source.model_dump_json()}".encode()).hexdigest()[:8]
-    for path in matching_files(source, root):
+    found = matching_files(source, root)
+    for path in found:
         name = path.relative_to(root).as_posix()
         id_, stamp = _id(author, source, name), f"{rules}:{_stamp(path)}"
-        if known and known.get(id_) == stamp:
+        if context.known.get(id_) == stamp:
             listing.unread.add(id_)
-            continue
-        listing.take(name, partial(_read, author, source, path, name))
-        listing.stamps[id_] = stamp
-    if not (listing.documents or listing.unread or listing.quarantined):
+        else:
+            listing.take(name, partial(_read, context, source, path, name), stamp, id_)
+    if not found:
         raise SourceMissingError(
             str(root),
             f"no file in {author}'s folder matches {', '.join(source.include)}",
             "Put .md or .txt files there, or correct 'include' in authors.yaml",
         )
-    return listing
 
 
 def matching_files(source: FolderSource, root: Path) -> list[Path]:
@@ -79,8 +75,9 @@ def matching_files(source: FolderSource, root: Path) -> list[Path]:
     return sorted(path for path in found if path.resolve().is_relative_to(inside))
 
 
-def fingerprint(source: FolderSource, root: Path) -> str:
+def fingerprint(source: FolderSource, context: Context) -> str:
     """Changes when a file comes, goes or is written; reads no file."""
+    root = resolve_path(source.path, context.base)
     if not root.is_dir():
         return "missing"
     files = matching_files(source, root)
@@ -96,7 +93,7 @@ def _id(author: str, source: FolderSource, name: str) -> str:
     return content_id(author, "folder", source.path, name)
 
 
-def _read(author: str, source: FolderSource, path: Path, name: str) -> RawDocument | None:
+def _read(context: Context, source: FolderSource, path: Path, name: str) -> RawDocument | None:
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -109,8 +106,8 @@ def _read(author: str, source: FolderSource, path: Path, name: str) -> RawDocume
     if not parsed.text.strip():
         raise UnreadableItemError(name, "there is no text in it", "Remove it from the folder")
     return RawDocument(
-        id=_id(author, source, name),
-        author=author,
+        id=_id(context.author.id, source, name),
+        author=context.author.id,
         kind=source.kind,
         source="folder",
         external_id=name,
@@ -120,6 +117,8 @@ def _read(author: str, source: FolderSource, path: Path, name: str) -> RawDocume
         published=parsed.published,
         importer=IMPORTER,
         licence=source.licence,
+        fetched=context.clock(),
+        raw_hash=raw_hash(data),
     )
 
 
@@ -129,7 +128,7 @@ def parse(text: str, name: str, source: FolderSource) -> Parsed | None:
     Raises ``UnreadableItemError`` when the front matter is not a mapping or the editor's header
     does not end.
     """
-    meta, body = _front_matter(text, name)
+    meta, body = front_matter.split(text, name)
     if meta.get("draft") is True or meta.get("published") is False:
         return None
     header, body = _cut_header(body, name, source)
@@ -141,23 +140,8 @@ def parse(text: str, name: str, source: FolderSource) -> Parsed | None:
             if not any(pattern.fullmatch(line.strip()) for pattern in dropped)
         )
     title = str(meta.get("title") or "") or _header_title(header) or _heading(body) or _stem(name)
-    published = _meta_date(meta.get("date")) or find_date(header) or find_date(name)
+    published = _day(meta.get("date")) or find_date(header) or find_date(name)
     return Parsed(" ".join(title.split()), published, body.strip("\n"))
-
-
-def _front_matter(text: str, name: str) -> tuple[dict[str, Any], str]:
-    match = FRONT_MATTER.match(text)
-    if not match:
-        return {}, text
-    try:
-        meta = yaml.safe_load(match[1])
-    except yaml.YAMLError as error:
-        raise UnreadableItemError(
-            name, f"its front matter is not YAML ({' '.join(str(error).split())})", "Mend it"
-        ) from error
-    if meta is not None and not isinstance(meta, dict):
-        raise UnreadableItemError(name, "its front matter is not a mapping", "Mend it")
-    return meta or {}, text[match.end() :]
 
 
 def _cut_header(body: str, name: str, source: FolderSource) -> tuple[str, str]:
@@ -192,7 +176,8 @@ def _stem(name: str) -> str:
     return re.sub(r"[-_]+", " ", Path(name).stem).strip()
 
 
-def _meta_date(value: Any) -> date | None:
+def _day(value: Any) -> date | None:
+    """The day of a date in front matter, as it is written there."""
     if isinstance(value, datetime):
         return value.date()
     if isinstance(value, date):

@@ -1,10 +1,23 @@
-"""What every source shares: the result of a listing, text decoding, dates. Knows no source."""
+"""What every source shares: what a reader is given, the listing it fills, text decoding, dates.
+Knows no source.
 
+A source is read by a module with two functions:
+
+- ``read(source, context, listing)`` tells the listing, item by item, what the source holds now;
+- ``fingerprint(source, context)`` is a text that changes when the source does, got cheaply.
+"""
+
+import hashlib
 import re
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import UTC, date, datetime
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from typing import Any
 
+from llmtwin_assets.authors import Author
 from llmtwin_assets.records import RawDocument
 from resources.errors import LlmTwinError
 
@@ -41,26 +54,84 @@ class UnreadableItemError(LlmTwinError):
     """One item of a source that cannot be read; it is quarantined, the others go on."""
 
 
-@dataclass
+def now() -> datetime:
+    """The time, UTC, to the second."""
+    return datetime.now(UTC).replace(microsecond=0)
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a reader is given beside its entry of the registry."""
+
+    author: Author
+    base: Path  # the folder that relative paths are relative to
+    kind: str | None = None  # the one kind of document that is wanted; every kind without
+    # id -> stamp of stored documents: an item whose stamp is the same need not be read.
+    known: Mapping[str, str] = field(default_factory=dict)
+    # What the source asked to be remembered when it was last read: validators, fingerprints.
+    memory: Mapping[str, Any] = field(default_factory=dict)
+    web: Any = None  # the guarded client, for sources on the network
+    cache: Path | None = None  # a folder of the author's for what may be lost: pages, clones
+    clock: Callable[[], datetime] = now
+
+    def wants(self, kind: str) -> bool:
+        """Whether documents of this kind are asked for."""
+        return self.kind in (None, kind)
+
+
 class Listing:
-    """What a source holds now: the documents that were read, with a stamp where the source can tell
-    by it that an item is as it was; ids of stored documents that are as they were and were not
-    read; and what could not be read (item -> reason)."""
+    """What a source holds now. Documents go to ``write`` as they come, so that a source may be
+    larger than memory; without ``write`` they are kept in ``documents``."""
 
-    documents: list[RawDocument] = field(default_factory=list)
-    stamps: dict[str, str] = field(default_factory=dict)
-    unread: set[str] = field(default_factory=set)
-    quarantined: dict[str, str] = field(default_factory=dict)
+    def __init__(self, write: Callable[[RawDocument, str | None], None] | None = None) -> None:
+        self.documents: list[RawDocument] = []
+        self._write = write or (lambda document, _: self.documents.append(document))
+        self.listed: set[str] = set()  # ids of what was read
+        self.unread: set[str] = set()  # ids of stored documents that are there, and as they were
+        self.quarantined: dict[str, str] = {}  # item -> why it could not be read
+        self.left_out: Counter[str] = Counter()  # why items are not the author's works -> how many
+        # False: what is not listed may be there all the same (a feed shows its newest entries).
+        self.complete = True
+        # True: nothing changed since the last read, and nothing was listed.
+        self.unchanged = False
+        # What to remember for the next read, once everything here is stored; None: as before.
+        self.memory: Mapping[str, Any] | None = None
 
-    def take(self, item: str, read: Callable[[], RawDocument | None]) -> None:
-        """Add what ``read`` returns; an ``UnreadableItemError`` quarantines the item instead."""
+    def add(self, document: RawDocument, stamp: str | None = None) -> None:
+        """List a document. By its ``stamp`` the source tells, without reading it, that an item is
+        as it was."""
+        self.listed.add(document.id)
+        self._write(document, stamp)
+
+    def take(
+        self,
+        item: str,
+        read: Callable[[], RawDocument | None],
+        stamp: str | None = None,
+        id_: str | None = None,
+    ) -> None:
+        """List what ``read`` returns; an ``UnreadableItemError`` quarantines the item instead, and
+        what is stored under ``id_``, from when it could be read, stays."""
         try:
             document = read()
         except UnreadableItemError as error:
             self.quarantined[item] = str(error)
+            if id_ is not None:
+                self.unread.add(id_)
             return
         if document is not None:
-            self.documents.append(document)
+            self.add(document, stamp)
+
+    def leave_out(self, reason: str, count: int = 1) -> None:
+        """Count items that are no works of the author: drafts, comments, pieces without
+        consent."""
+        self.left_out[reason] += count
+
+
+def raw_hash(data: bytes | str) -> str:
+    """The hash of an item as its source holds it: 32 hex digits of SHA-256."""
+    raw = data.encode("utf-8", "surrogatepass") if isinstance(data, str) else data
+    return hashlib.sha256(raw).hexdigest()[:32]
 
 
 def decode(data: bytes, item: str) -> str:
@@ -78,6 +149,35 @@ def decode(data: bytes, item: str) -> str:
             item, f"it is not UTF-8 text (byte {error.start})", "Convert the file to UTF-8"
         ) from error
     return re.sub(r"\r*\n|\r", "\n", text)
+
+
+def moment(value: object) -> datetime | None:
+    """A point in time, UTC: from a date, a datetime, or a text such as ``2024-03-05T10:00:00Z``,
+    ``2024-03-05 10:00:00 UTC`` or ``Tue, 05 Mar 2024 10:00:00 +0000``. What has no zone is UTC."""
+    if isinstance(value, str):
+        value = _parsed(value.strip())
+    if isinstance(value, date) and not isinstance(value, datetime):
+        value = datetime(value.year, value.month, value.day)
+    if not isinstance(value, datetime) or value.year < 1:
+        return None
+    try:
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+    except OverflowError:
+        return None
+
+
+def _parsed(text: str) -> datetime | None:
+    if not text or text.startswith("0000"):
+        return None
+    try:
+        return datetime.fromisoformat(re.sub(r" (UTC|GMT|Z)$", "+00:00", text))
+    except ValueError:
+        pass
+    try:
+        return parsedate_to_datetime(text)
+    except (ValueError, TypeError, IndexError, OverflowError):
+        found = find_date(text)
+        return datetime(found.year, found.month, found.day) if found else None
 
 
 def find_date(text: str) -> date | None:

@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from llmtwin_assets.authors import FolderSource
-from llmtwin_assets.corpus.folder import fingerprint, list_folder
-from llmtwin_assets.corpus.reading import SourceMissingError
+from llmtwin_assets.corpus import folder as reader
+from llmtwin_assets.corpus.reading import Listing, SourceMissingError
+from llmtwin_assets_tests.corpus.sources import context
 
 FRAMED = (
     "On Bridges\n\n(A Continued Subject)\n\nFrom the Morning Paper.\n\n"
@@ -15,8 +16,8 @@ FRAMED = (
 )
 
 
-def source(**options) -> FolderSource:
-    return FolderSource(type="folder", path="essays", **options)
+def source(folder: Path, **options) -> FolderSource:
+    return FolderSource(type="folder", path=str(folder), **options)
 
 
 def write(folder: Path, name: str, data: bytes | str) -> None:
@@ -25,8 +26,14 @@ def write(folder: Path, name: str, data: bytes | str) -> None:
     path.write_bytes(data if isinstance(data, bytes) else data.encode("utf-8"))
 
 
-def listed(folder: Path, **options):
-    return list_folder("ada", source(**options), folder)
+def listed(folder: Path, author: str = "ada", **options) -> Listing:
+    listing = Listing()
+    reader.read(source(folder, **options), context(author), listing)
+    return listing
+
+
+def fingerprint(folder: Path) -> str:
+    return reader.fingerprint(source(folder), context())
 
 
 def test_front_matter_gives_title_and_date(tmp_path: Path) -> None:
@@ -113,14 +120,14 @@ def test_ids_depend_on_author_and_file_and_not_on_the_text(tmp_path: Path) -> No
     write(tmp_path, "a.md", "Edited.")
     (edited,) = listed(tmp_path).documents
     assert first.id == edited.id
-    assert list_folder("bob", source(), tmp_path).documents[0].id != first.id
+    assert listed(tmp_path, "bob").documents[0].id != first.id
 
 
 def test_the_fingerprint_sees_edits_and_new_files(tmp_path: Path) -> None:
     write(tmp_path, "a.md", "First.")
-    first = fingerprint(source(), tmp_path)
-    assert fingerprint(source(), tmp_path) == first
+    first = fingerprint(tmp_path)
+    assert fingerprint(tmp_path) == first
     write(tmp_path, "a.md", "First, edited.")
-    second = fingerprint(source(), tmp_path)
+    second = fingerprint(tmp_path)
     write(tmp_path, "b.md", "Second.")
-    assert len({first, second, fingerprint(source(), tmp_path)}) == 3
+    assert len({first, second, fingerprint(tmp_path)}) == 3

@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from llmtwin_assets.authors import WarehouseSource
-from llmtwin_assets.corpus.reading import SourceMissingError
-from llmtwin_assets.corpus.warehouse import list_warehouse, page_text
+from llmtwin_assets.corpus.reading import Listing, SourceMissingError
+from llmtwin_assets.corpus.warehouse import read
+from llmtwin_assets_tests.corpus.sources import context
 
 PAGE = """# Ada Writer
 
@@ -82,9 +83,10 @@ def export(folder: Path, **files: list) -> Path:
     return folder
 
 
-def listed(root: Path, **options):
-    source = WarehouseSource(type="warehouse", path=str(root), **options)
-    return list_warehouse("ada", "Ada Writer", source, root)
+def listed(root: Path, **options) -> Listing:
+    source, listing = WarehouseSource(type="warehouse", path=str(root), **options), Listing()
+    read(source, context(), listing)
+    return listing
 
 
 def test_an_article_comes_without_the_page_around_it(tmp_path: Path) -> None:
@@ -137,8 +139,3 @@ def test_a_file_that_is_no_export_is_refused(tmp_path: Path, content: str) -> No
 def test_an_importing_twice_gives_the_same_ids(tmp_path: Path) -> None:
     export(tmp_path, ArticleDocument=[record(1), record(2)])
     assert [d.id for d in listed(tmp_path).documents] == [d.id for d in listed(tmp_path).documents]
-
-
-def test_a_discussion_heading_of_the_authors_own_does_not_end_the_page() -> None:
-    page = "# T\n\n#### Discussion about this post\n\n" + "Words of the author. " * 40
-    assert page_text(page, "T", "Ada").endswith("Words of the author.")
