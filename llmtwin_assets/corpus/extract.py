@@ -18,6 +18,7 @@ BLOCKS = frozenset(
     "p li h1 h2 h3 h4 h5 h6 pre blockquote td th dt dd figcaption summary div section article "
     "main address center header footer aside nav form fieldset figure body".split()
 )
+MOST_ELEMENTS = 100_000
 HEADINGS = frozenset("h1 h2 h3 h4 h5 h6".split())
 ATOMIC = frozenset(("pre",))  # read whole, whatever is in it
 NEVER = frozenset("nav footer button form dialog".split())
@@ -39,18 +40,19 @@ class Page:
 
 
 def extract(body: bytes, url: str, charset: str | None = None) -> Page:
-    """The page in the body of an answer. Raises ``UnreadableHtmlError``."""
+    """The page in the body of an answer. Raises ``UnreadableHtmlError``, also for one with more in
+    it than a text has."""
     source = decode_html(body, charset)
-    tree = tidied_page(source)
-    facts = facts_of(html_text.parse(source), url)
+    tree = html_text.parse(source)
+    if sum(1 for _ in tree.iter()) > MOST_ELEMENTS:
+        raise html_text.UnreadableHtmlError(
+            "a page", f"it has more than {MOST_ELEMENTS} elements", "Leave it out"
+        )
+    facts = facts_of(tree, url)
+    tree = tidied(tree)
     text = without_title(main_text(tree, source, url), facts.title)
     words = len(WORDS.findall(text))
     return Page(text, facts, words, words < 50 and _is_scripted(tree, source))
-
-
-def tidied_page(source: str) -> Any:
-    """The tree of a page, tidied."""
-    return tidied(html_text.parse(source))
 
 
 def main_text(tree: Any, source: str, url: str) -> str:

@@ -274,4 +274,6 @@ def _lists(tree: Any) -> bool:
         links = [link for link in heading.iter("a") if not link.get("href", "").startswith("#")]
         if links and text_of(links[0]) == text_of(heading) and not _is_aside(heading):
             leading += 1
-    return leading >= LISTED
+            if leading == LISTED:
+                return True
+    return False

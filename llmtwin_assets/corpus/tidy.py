@@ -35,7 +35,7 @@ def text_of(element: Any) -> str:
 def _drop_hidden(tree: Any) -> None:
     for element in list(tree.iter()):
         if not isinstance(element.tag, str) or element.tag in ("html", "body", "head"):
-            continue
+            continue  # what is in a hidden element is visited too, and may be gone by then
         hidden = element.get("aria-hidden") == "true" and element.tag not in ("a", "math", "img")
         if hidden or element.get("hidden") is not None or HIDDEN.search(element.get("style") or ""):
             _drop(element)
@@ -151,19 +151,14 @@ def _longer(element: Any, limit: int) -> bool:
 
 
 def _replace(element: Any, text: str) -> None:
-    element.tail = text + (element.tail or "")
-    _drop(element)
+    """Text in place of an element."""
+    element.clear(keep_tail=True)
+    element.tag = "span"
+    element.text = text
 
 
 def _drop(element: Any) -> None:
-    """Take an element out; the text after it stays."""
-    parent = element.getparent()
-    if parent is None:
-        return
-    before = element.getprevious()
-    tail = element.tail or ""
-    if before is not None:
-        before.tail = (before.tail or "") + tail
-    else:
-        parent.text = (parent.text or "") + tail
-    parent.remove(element)
+    """Take out what is in an element; the text after it stays. An empty one that no reader shows
+    stays in its place: to move the text after each of many would take for ever."""
+    element.clear(keep_tail=True)
+    element.tag = "template"

@@ -1,5 +1,6 @@
 import json
 import random
+import time
 from datetime import UTC, datetime
 
 import pytest
@@ -193,6 +194,17 @@ def test_a_page_without_text_that_asks_for_a_browser_says_so() -> None:
 def test_a_page_nested_beyond_reason_is_refused() -> None:
     with pytest.raises(UnreadableHtmlError, match="nested too deep"):
         read("<div>" * 100_000 + "text")
+
+
+@pytest.mark.parametrize("piece", ["<sup>1</sup>", "<h2><a href=x>x</a></h2>", "<b hidden>x</b>"])
+def test_a_page_with_more_in_it_than_a_text_has_is_refused_soon(piece: str) -> None:
+    began = time.process_time()
+    with pytest.raises(UnreadableHtmlError, match="more than 100000 elements"):
+        read(piece * 200_000)
+    assert time.process_time() - began < 10
+    began = time.process_time()
+    read(f"<p>{FIRST}</p>" + piece * 20_000)
+    assert time.process_time() - began < 10
 
 
 def test_an_empty_page_has_no_text() -> None:
