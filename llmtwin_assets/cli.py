@@ -134,6 +134,32 @@ def dev(
         run_together([dagster, *children], ready | {address: f"Dagster UI: {address}"})
 
 
+@app.command()
+def export(
+    author: AuthorArgument,
+    folder: Annotated[Path, typer.Argument(help="Where the JSON files go.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Write what an author has published as the Handbook's warehouse JSON, which can be read back.
+
+    Example: llmtwin export james-madison warehouse/
+    """
+    with refusals():
+        from llmtwin_assets.corpus.warehouse_export import export_warehouse
+        from resources.documents import open_documents
+
+        settings = prepared()
+        known_authors(settings, author)
+        counts = export_warehouse(
+            open_documents(settings.documents_url), registry(settings).author(author), folder
+        )
+        if as_json:
+            print_json(dict(counts))
+            return
+        told = ", ".join(f"{count} {kind}" for kind, count in counts.items())
+        print(f"Written to {folder}: {told}.")
+
+
 @keys.command("create")
 def make_key(
     author: Annotated[str, typer.Argument(help="For one author; for all without.")] = "",

@@ -40,6 +40,13 @@ class Settings:
         return self.home / "models"
 
     @property
+    def interactions_url(self) -> str:
+        """Where traces and feedback are kept: beside the documents when those are in SQLite."""
+        if self.documents_url.startswith("sqlite:"):
+            return self.documents_url
+        return f"sqlite://{self.home}/interactions.sqlite"
+
+    @property
     def keys_file(self) -> Path:
         """Where the service's keys are kept, hashed."""
         return self.home / "keys.json"

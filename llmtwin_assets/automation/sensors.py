@@ -9,14 +9,16 @@ from dataclasses import dataclass
 
 import dagster as dg
 
-from llmtwin_assets.authors import AuthorsFile, authors_partition
+from llmtwin_assets.authors import Author, AuthorsFile, authors_partition
 from llmtwin_assets.automation.jobs import training_job
-from llmtwin_assets.corpus.ingest import fingerprint
+from llmtwin_assets.corpus.ingest import LOCAL, fingerprint
+from llmtwin_assets.settings import Settings
 from resources.artifacts import ArtifactStore
 from resources.errors import LlmTwinError
 
 RAW = ("raw_articles", "raw_posts", "raw_repositories")
 SECONDS = 60  # between two looks
+NETWORK_SECONDS = 900  # between two looks at other people's servers
 NEW_WORDS = 0.1  # share of an author's training words that must be new before training again
 
 
@@ -87,6 +89,53 @@ def authors_and_sources(
     )
 
 
+def remote(author: Author) -> Author:
+    """The author with the sources that lie on the network alone."""
+    kept = tuple(source for source in author.sources if source.type not in LOCAL)
+    return author.model_copy(update={"sources": kept})
+
+
+@dg.sensor(
+    name="feeds_and_sites",
+    asset_selection=list(RAW),
+    minimum_interval_seconds=NETWORK_SECONDS,
+    description="Asks feeds, sites and repositories whether there is anything new, and reads them "
+    "again when there is.",
+)
+def feeds_and_sites(
+    context: dg.SensorEvaluationContext,
+    registry: dg.ResourceParam[AuthorsFile],
+    settings: dg.ResourceParam[Settings],
+) -> dg.SensorResult | dg.SkipReason:
+    """One run of the raw assets per author and state of the network sources. A source that cannot
+    be asked stays as it was seen last."""
+    from resources.polite import open_polite
+
+    try:
+        authors = [remote(author) for author in registry.read().authors]
+    except LlmTwinError as error:
+        return dg.SkipReason(str(error))
+    before = json.loads(context.cursor) if context.cursor else {}
+    seen: dict[str, str] = {}
+    with open_polite(settings.home / "sources" / "hosts") as web:
+        for author in authors:
+            cache = settings.home / "sources" / author.id
+            try:
+                if author.sources:
+                    seen[author.id] = fingerprint(author, registry.base, web, cache)
+            except LlmTwinError as error:
+                context.log.error(str(error))
+                if author.id in before:
+                    seen[author.id] = before[author.id]
+    return dg.SensorResult(
+        run_requests=[
+            dg.RunRequest(run_key=f"{author}:network:{seen[author]}", partition_key=author)
+            for author in changed(seen, before)
+        ],
+        cursor=json.dumps(seen, sort_keys=True),
+    )
+
+
 @dg.sensor(
     name="training_due",
     job=training_job,
@@ -116,4 +165,4 @@ follow_content = dg.AutomationConditionSensorDefinition(
     description="Makes features, data sets and tables when what they are made of has changed.",
 )
 
-sensors = [authors_and_sources, training_due, follow_content]
+sensors = [authors_and_sources, feeds_and_sites, training_due, follow_content]

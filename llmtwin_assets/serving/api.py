@@ -93,13 +93,13 @@ def _service(
     if monitor is None:
         from resources.tracing import open_tracing
 
-        monitor = Monitor(open_tracing(settings.documents_url, os.environ), settings.sample)
+        monitor = Monitor(open_tracing(settings.interactions_url, os.environ), settings.sample)
     return Service(
         twins=Twins(settings),
         engine=EngineClient(engine_url, engine_key),
         retriever=Retriever(open_vectors(settings.vectors_url), Embedder(settings.embedder)),
         monitor=monitor,
-        interactions=open_interactions(settings.documents_url),
+        interactions=open_interactions(settings.interactions_url),
         metrics=Metrics(),
     )
 
