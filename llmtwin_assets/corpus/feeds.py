@@ -37,7 +37,7 @@ from resources.polite import RefusedError
 from resources.web import Limits, Response
 
 IMPORTER = "feed-1"
-LARGEST = 20 * 1024 * 1024  # bytes
+LARGEST = 8 * 1024 * 1024  # bytes
 ENTRIES = 2000  # that are read of one feed
 POLLED = 900.0  # seconds between two looks of a sensor
 ENTITY = re.compile(r"<!ENTITY", re.IGNORECASE)
