@@ -193,7 +193,8 @@ class Decoder:
         places = torch.tensor(rows.lengths, device=self.device)
         each = torch.arange(count, device=self.device)
         later = torch.arange(longest, device=self.device)[None] > places[:, None]
-        later = later[:, None, None]
+        mask = torch.zeros(later.shape, device=self.device).masked_fill_(later, float("-inf"))
+        mask = mask[:, None, None]
         scale = self.head_size**-0.5
 
         def attend(layer: int, queries: Any, keys: Any, values: Any) -> Any:
@@ -201,9 +202,8 @@ class Decoder:
             rows.values[layer][each, :, places] = values
             # The queries that share a key head stand where a sequence's tokens would.
             shared = (queries * scale).view(count, self.kv_heads, groups, self.head_size)
-            scores = (shared @ rows.keys[layer][:count, ..., :longest]).float()
-            shares = scores.masked_fill_(later, float("-inf")).softmax(-1).to(self.dtype)
-            return shares @ rows.values[layer][:count, :, :longest]
+            scores = shared @ rows.keys[layer][:count, ..., :longest] + mask  # fp32
+            return scores.softmax(-1).to(self.dtype) @ rows.values[layer][:count, :, :longest]
 
         hidden = self._hidden(ids, places, attend, Matrix.few)
         rows.lengths = [length + 1 for length in rows.lengths]
