@@ -2,6 +2,7 @@
 readers into a real store; and what a sync costs in which nothing is new."""
 
 import random
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -49,10 +50,19 @@ class Corpus:
         self.home = home
         self.store = SqliteDocuments(home / "documents.sqlite")
         self.web = Polite(Web(guard(site)), Hosts(home / "hosts"), Manners(delay=0, backoff=0.01))
+        self.moment = datetime(2026, 3, 1, tzinfo=UTC)
 
     def take(self, *sources, **options) -> Ingested:
         ada = Author(id="ada", name="Ada Writer", sources=sources)
-        context = Context(ada, Path(), "article", web=self.web, cache=self.home / "cache")
+        self.moment += timedelta(minutes=1)  # within one second nothing is asked for twice
+        context = Context(
+            ada,
+            Path(),
+            "article",
+            web=self.web,
+            cache=self.home / "cache",
+            clock=lambda: self.moment,
+        )
         found = ingest(self.store, context, **options)
         found.refuse_failures()
         return found

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from resources.documents import SqliteDocuments, StoreUnavailableError
+from resources.documents import Place, SqliteDocuments, StoreUnavailableError
 from resources.errors import UnknownSchemeError
 from resources.interactions import (
     BadRatingError,
@@ -151,7 +151,8 @@ def written_files(store: Interactions) -> bytes:
 def test_erasing_an_author_leaves_no_byte_of_them_and_all_of_the_others(tmp_path: Path) -> None:
     store = Interactions(tmp_path / "documents.sqlite", kept=40)
     documents = SqliteDocuments(store.path)
-    documents.sync("bob", "post", [{"id": "b", "author": "bob", "text": "mine", "hash": "h"}])
+    documents.upsert("bob", "post", [{"id": "b", "author": "bob", "text": "mine", "hash": "h"}])
+    documents.arrange("bob", {"b": Place("b", True)})
     rng = random.Random(5)
     for number in range(120):
         for author in ("ada", "bob"):
