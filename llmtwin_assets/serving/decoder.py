@@ -16,6 +16,7 @@ from typing import Any
 from resources.errors import LlmTwinError
 
 BLOCK = 64  # tokens
+LANES = 32  # inputs; the 8-bit product reads past its end when they are no multiple of 16
 
 Attention = Callable[[int, Any, Any, Any], Any]  # layer, queries, keys, values -> mixed values
 Product = Callable[["Matrix", Any], Any]
@@ -41,7 +42,7 @@ class Matrix:
         self._weight = weights[0] if len(weights) == 1 else torch.cat(weights)
         self._bias = torch.cat(biases) if biases else None
         self._bytes, self._scale = None, None
-        if self._weight.device.type == "cpu":
+        if self._weight.device.type == "cpu" and self._weight.shape[1] % LANES == 0:
             self._bytes, self._scale = in_8_bits(self._weight)
 
     def many(self, rows: Any) -> Any:
@@ -56,7 +57,7 @@ class Matrix:
 
         if self._bytes is None:
             return self.many(rows)
-        found = torch._weight_int8pack_mm(rows, self._bytes, self._scale)
+        found = torch._weight_int8pack_mm(rows.contiguous(), self._bytes, self._scale)
         return found if self._bias is None else found + self._bias
 
 

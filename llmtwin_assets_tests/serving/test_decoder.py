@@ -4,7 +4,14 @@ from typing import Any
 import pytest
 import torch
 
-from llmtwin_assets.serving.decoder import Decoder, NotServableError, Prompt, Rows, in_8_bits
+from llmtwin_assets.serving.decoder import (
+    Decoder,
+    Matrix,
+    NotServableError,
+    Prompt,
+    Rows,
+    in_8_bits,
+)
 from llmtwin_assets.training import models
 from llmtwin_assets_tests import tiny_model
 
@@ -121,6 +128,17 @@ def test_8_bits_hold_a_matrix_to_half_a_step_of_its_largest_number() -> None:
     wrong = (numbers * scale[:, None] - weight).abs().amax(1)
     assert bool((wrong <= weight.abs().amax(1) / 127 / 2 * 1.001).all())
     assert bool((numbers[3] == 0).all())
+
+
+@pytest.mark.parametrize("inputs", [8, 33, 40, 64, 72])
+@pytest.mark.parametrize("bias", [False, True])
+def test_a_layer_of_any_width_is_multiplied(inputs: int, bias: bool) -> None:
+    layers = [torch.nn.Linear(inputs, outputs, bias=bias) for outputs in (5, 16)]
+    rows = torch.randn(3, 2 * inputs)[:, :inputs]  # not contiguous
+    expected = torch.cat([layer(rows) for layer in layers], -1)
+    matrix = Matrix(*layers)
+    assert torch.allclose(matrix.many(rows), expected, atol=1e-5)
+    assert torch.allclose(matrix.few(rows), expected, atol=0.02)
 
 
 def test_a_model_of_another_architecture_is_refused(tiny: Path) -> None:
