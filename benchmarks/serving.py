@@ -1,6 +1,6 @@
 """How fast the engine writes, what the API adds to it, and what both do under load.
 
-    python -m benchmarks.serving [--rounds 3] [--tokens 48] [--load MINUTES] [--no-speed]
+    python -m benchmarks.serving [--rounds 3] [--tokens 48] [--load 1]
 
 - First token and tokens per second for 1, 4 and 16 clients at a time, each with a prompt of its
   own (three passages of the shipped essays, some 600 tokens), over the engine's HTTP; beside it the
@@ -9,20 +9,21 @@
   round; medians.
 - How near one client comes to the speed at which this machine reads memory, measured in the same
   run: every token reads every weight once.
-- What the API adds before the first token when nothing is retrieved, over a tiny model.
-- ``--load``: a mixed load for so many minutes, see ``benchmarks.service_load``.
-
 - What 8 bits cost: nats per token of the shipped essays, with the weights as they are evaluated and
   as the engine multiplies them.
+- What the API adds before the first token when nothing is retrieved, over a tiny model.
+- A mixed load for so many minutes, see ``benchmarks.service_load``.
+
+``--rounds 0`` and ``--load 0`` leave parts out.
 
 What was tried for the engine, on 2 cores of an AMD EPYC (Zen 4, with bf16 instructions) and
 SmolLM2-135M; ratios of runs that took turns on a shared machine. Kept:
 
 - A forward pass of our own instead of the modules of transformers: 1.5 times as fast for one row.
 - bf16 instead of fp32 where the processor multiplies it: 1.3 times for one row, 1.4 for eight.
-- A copy of the weights in 8 bits, a scale per output, for the tokens that are written: 1.5 times for
-  one row, 1.2 for four, as fast for eight and sixteen; 0.003 nats per token. It also makes a row's
-  text independent of the rows beside it, which bf16 products do not promise from 15 rows on.
+- A copy of the weights in 8 bits, a scale per output, for the tokens that are written: 1.5 times
+  for one row, 1.2 for four, as fast for eight and sixteen; 0.003 nats per token. It also makes a
+  row's text independent of the rows beside it, which bf16 products are not from 15 rows on.
 - A cache with a fixed place for every row instead of one that is copied for every token, with the
   keys transposed: attention of 16 rows of 640 tokens takes 60 % of the time of PyTorch's own.
 - Threads that sleep while they wait (OMP_WAIT_POLICY): with the cores shared, spinning ones made
@@ -38,6 +39,8 @@ Not kept:
 - The continuous batching of transformers: 4 times the processor time of ``generate`` for one
   client, 2.5 times for four, and no seed of its own for each request.
 - Keeping the keys and values of the system message: 15 tokens of 600.
+- llama.cpp in the engine's place: for one client it writes faster and reads the prompt slower, as
+  the figures show. Its server can be named by ``LLMTWIN_ENGINE_URL``.
 """
 
 import argparse
