@@ -82,7 +82,10 @@ def ui(first, home: Path):
     """The Dagster UI as 'make dev' starts it."""
     port = free_port()
     server = subprocess.Popen(
-        [sys.executable, "-m", "llmtwin_assets.cli", "dev", "--port", str(port)],
+        [
+            sys.executable, "-m", "llmtwin_assets.cli", "dev",
+            "--port", str(port), "--chat", str(free_port()),
+        ],
         env=os.environ | {"LLMTWIN_HOME": str(home)}, cwd=PROJECT, start_new_session=True,
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
