@@ -154,9 +154,16 @@ class _Writing:
         return True
 
 
+def control_tokens(tokenizer: Any) -> dict[int, str]:
+    """The tokens that structure a prompt and are no text, with how they are written."""
+    added = tokenizer.added_tokens_decoder.items()
+    return {number: str(token.content) for number, token in added if token.special}
+
+
 def _ends(model: Any, tokenizer: Any) -> list[int]:
     """Tokens that end an answer: what the model names, and every other control token, which
     would begin somebody else's turn."""
     named = model.generation_config.eos_token_id
     some = named if isinstance(named, list) else [named]
-    return sorted({*tokenizer.all_special_ids, *(one for one in some if one is not None)})
+    known = {*control_tokens(tokenizer), *(one for one in some if one is not None)}
+    return sorted(one for one in known if one < model.config.vocab_size)

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from llmtwin_assets import prompts
-from llmtwin_assets.serving.batch import Batch
+from llmtwin_assets.serving.batch import Batch, control_tokens
 from llmtwin_assets.serving.endpoint import ENDPOINT, NoTwinError, serving
 from llmtwin_assets.serving.generation import Generation, Options
 from llmtwin_assets.training import models
@@ -298,7 +298,8 @@ class _Prompts:
 
         with self._lock:
             tokenizer = self._tokenizer(served)
-            plain = [_plain(message, tokenizer.all_special_tokens) for message in chat]
+            control = list(control_tokens(tokenizer).values())
+            plain = [_plain(message, control) for message in chat]
             try:
                 text = prompts.render(tokenizer, plain)
             except TemplateError as error:
