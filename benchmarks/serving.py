@@ -26,8 +26,8 @@ SmolLM2-135M; ratios of runs that took turns on a shared machine. Kept:
   row's text independent of the rows beside it, which bf16 products are not from 15 rows on.
 - A cache with a fixed place for every row instead of one that is copied for every token, with the
   keys transposed: attention of 16 rows of 640 tokens takes 60 % of the time of PyTorch's own.
-- Threads that sleep while they wait (OMP_WAIT_POLICY): with the cores shared, spinning ones made
-  a token up to 14 times as slow.
+- Threads that spin for some 10 µs before they sleep (GOMP_SPINCOUNT): sleeping at once makes a
+  token 1.8 times as slow on free cores; PyTorch's default, on shared cores, ten times and more.
 
 Not kept:
 

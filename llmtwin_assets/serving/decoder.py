@@ -9,6 +9,8 @@ and fp32, with 1 and 2 threads and up to 16 rows): the 8-bit product takes the r
 attention adds up in the same order when the keys are padded to a multiple of ``BLOCK``.
 """
 
+import math
+import mmap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -235,15 +237,14 @@ class Decoder:
 
 
 def _zeros(shape: tuple[int, ...], decoder: Decoder) -> Any:
-    """Zeros that take memory only where they are written to, on a CPU. What a mask hides must be
-    a number all the same: nothing times NaN is NaN."""
-    import numpy as np
+    """Zeros that, on a CPU, take memory only where they are written to, and give it back. What a
+    mask hides must be a number all the same: nothing times NaN is NaN."""
     import torch
 
     if decoder.device.type != "cpu":
         return torch.zeros(shape, dtype=decoder.dtype, device=decoder.device)
-    kind = np.uint16 if decoder.dtype.itemsize == 2 else np.uint32
-    return torch.from_numpy(np.zeros(shape, kind)).view(decoder.dtype)
+    pages = mmap.mmap(-1, math.prod(shape) * decoder.dtype.itemsize)
+    return torch.frombuffer(pages, dtype=decoder.dtype).view(shape)
 
 
 def _taken(layers: Any, number: int) -> Layer:

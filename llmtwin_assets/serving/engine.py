@@ -9,6 +9,8 @@ nothing of retrieval or HTTP.
 Tried, and what became of it, is written in ``benchmarks/serving.py``.
 """
 
+import contextlib
+import ctypes
 import json
 import logging
 import os
@@ -203,9 +205,14 @@ class Engine:
         import torch
 
         with torch.inference_mode():
-            while batches := self._next():
-                for served, batch in batches:
-                    self._turn(served, batch)
+            while self._turn_all(self._next()):
+                pass
+
+    def _turn_all(self, busy: "list[tuple[_Served, Batch]]") -> bool:
+        """A turn for each; whether there was one. Holds no model any longer than that."""
+        for served, batch in busy:
+            self._turn(served, batch)
+        return bool(busy)
 
     def _next(self) -> "list[tuple[_Served, Batch]]":
         """The models that have something to write; waits for one. Empty when closed."""
@@ -237,9 +244,7 @@ class Engine:
         """Give waiting answers to their models, in order, and have missing models loaded."""
         self._forget_cancelled()
         self._leaving = None  # found again below, as long as somebody wants the room
-        for served, batch in list(self._loaded.items()):
-            if not batch.busy and self._newest.get(served.id, served) != served:
-                del self._loaded[served]  # replaced by a newer version
+        self._drop_replaced()
         for waiting in list(self._waiting):
             generation, served = waiting
             home = self._loaded.get(served)
@@ -249,6 +254,18 @@ class Engine:
                 self._waiting.remove(waiting)
                 self._loaded.move_to_end(served)
                 home.add(generation)
+
+    def _drop_replaced(self) -> None:
+        """Let go of idle models that have a newer version."""
+        replaced = [
+            served
+            for served, batch in self._loaded.items()
+            if not batch.busy and self._newest.get(served.id, served) != served
+        ]
+        for served in replaced:
+            del self._loaded[served]
+        if replaced:
+            _give_memory_back()
 
     def _want(self, served: _Served) -> None:
         if self._loading:
@@ -264,12 +281,15 @@ class Engine:
 
     def _load(self, served: _Served) -> None:
         batch, problem = None, None
+        _give_memory_back()  # of the model that made room
         try:
-            model, tokenizer = models.load(served.directory, models.fastest())
-            batch = Batch(model, tokenizer, _window(served.directory))
+            loaded = models.load(served.directory, models.fastest())
+            batch = Batch(*loaded, _window(served.directory))
+            del loaded
         except Exception as error:
             log.exception("%s cannot be loaded", served.id)
             problem = _cannot_load(served.id, error)
+        _give_memory_back()
         with self._news:
             self._loading = None
             if batch:
@@ -322,14 +342,22 @@ class _Prompts:
 
 def _import_libraries() -> None:
     """Import now, in one thread, what several threads would import at the same time later: that of
-    transformers fails when two threads begin it. Threads that wait for work shall sleep, not spin:
-    where the cores are shared, even with the API alone, spinning costs many times what it saves."""
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read when torch is loaded
+    transformers fails when two threads begin it. Threads that wait for the next product spin for
+    some 10 µs and then sleep: sleeping at once takes twice as long, and spinning longer, the
+    default, starves everything where the cores are shared."""
+    os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # read when torch is loaded
     import transformers
 
     quiet()
     for name in ("AutoTokenizer", "AutoModelForCausalLM", "LlamaForCausalLM"):
         getattr(transformers, name)  # imports it
+
+
+def _give_memory_back() -> None:
+    """Let the system have what is free: glibc keeps it, in pieces that the next model does not fit
+    into. Elsewhere nothing needs to be done."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
 def _plain(message: dict[str, str], control: Sequence[str]) -> dict[str, str]:
