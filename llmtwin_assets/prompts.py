@@ -10,6 +10,8 @@ from typing import Any
 
 from llmtwin_assets.records import Passage
 
+Turn = dict[str, str]  # role and content
+
 SYSTEM = "You are {name}. Write in your own voice."
 
 # What models of other families take for the end of a turn or the beginning of an instruction.
@@ -24,8 +26,8 @@ def messages(
     name: str,
     instruction: str,
     passages: Sequence[Passage] = (),
-    history: Sequence[dict[str, str]] = (),
-) -> list[dict[str, str]]:
+    history: Sequence[Turn] = (),
+) -> list[Turn]:
     """The chat that asks ``name`` to follow ``instruction``, with what they published as notes.
 
     ``history`` holds the turns before (``role`` user or assistant, ``content``), oldest first; they
@@ -42,7 +44,7 @@ def messages(
     ]
 
 
-def render(tokenizer: Any, chat: Sequence[dict[str, str]]) -> str:
+def render(tokenizer: Any, chat: Sequence[Turn]) -> str:
     """The text a model reads before it answers: the template of ``tokenizer`` with the chat."""
     text: str = tokenizer.apply_chat_template(
         list(chat), tokenize=False, add_generation_prompt=True

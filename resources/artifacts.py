@@ -136,10 +136,48 @@ class ArtifactStore:
         pointer = self._pointer(author, asset) or {"digest": None, "previous": None}
         if pointer["digest"] == digest:
             return
-        moved = {"digest": digest, "previous": pointer["digest"]}
-        write_atomically(
-            self._folder(author, asset) / "current.json", json.dumps(moved).encode("utf-8")
+        withdrawn = [each for each in pointer.get("withdrawn", []) if each != digest]
+        moved = {"digest": digest, "previous": pointer["digest"], "withdrawn": withdrawn}
+        self._move(author, asset, moved)
+
+    def withdraw(self, author: str, asset: str) -> Version | None:
+        """Make the previous version current again and remember the one it replaces as withdrawn:
+        ``withdrawn`` knows it until it is pointed at again. None when no previous one is stored."""
+        pointer, previous = self._pointer(author, asset), self.previous(author, asset)
+        if pointer is None or previous is None:
+            return None
+        withdrawn = [each for each in pointer.get("withdrawn", []) if each != previous.digest]
+        self._move(
+            author,
+            asset,
+            {
+                "digest": previous.digest,
+                "previous": pointer["digest"],
+                "withdrawn": [*withdrawn, pointer["digest"]],
+            },
         )
+        return previous
+
+    def withdrawn(self, author: str, asset: str) -> list[str]:
+        """Digests of the versions that a person took back."""
+        return list((self._pointer(author, asset) or {}).get("withdrawn", []))
+
+    def note(self, author: str, asset: str, row: Mapping[str, Any]) -> None:
+        """Add a row (JSON values) to an asset's history, unless it has it already. The history
+        outlives the versions it tells of."""
+        rows = self.history(author, asset)
+        if row in rows:
+            return
+        lines = "".join(json.dumps(each) + "\n" for each in [*rows, row])
+        write_atomically(self._folder(author, asset) / "history.jsonl", lines.encode("ascii"))
+
+    def history(self, author: str, asset: str) -> list[dict[str, Any]]:
+        """The rows that were noted, oldest first."""
+        try:
+            text = (self._folder(author, asset) / "history.jsonl").read_text("ascii")
+        except FileNotFoundError:
+            return []
+        return [json.loads(line) for line in text.splitlines()]
 
     def forget(self, author: str, asset: str, digest: str) -> None:
         """Delete one stored version, so that publishing it builds it again; the pointer stays."""
@@ -189,6 +227,10 @@ class ArtifactStore:
             return None
         pointer: dict[str, Any] = json.loads(text)
         return pointer
+
+    def _move(self, author: str, asset: str, pointer: Mapping[str, Any]) -> None:
+        path = self._folder(author, asset) / "current.json"
+        write_atomically(path, json.dumps(dict(pointer)).encode("utf-8"))
 
     def _build(
         self, author: str, asset: str, digest: str, build: Callable[[Path], Mapping[str, Any]]

@@ -8,7 +8,7 @@ from llmtwin_assets.authors import AuthorsFile
 from llmtwin_assets.evaluation.assets import eval_report
 from llmtwin_assets.evaluation.checks import judges
 from llmtwin_assets.features.assets import embeddings
-from llmtwin_assets.serving.endpoint import NotEvaluatedError, link_model
+from llmtwin_assets.serving.endpoint import ENDPOINT, NotEvaluatedError, WithdrawnError, link_model
 from llmtwin_assets.steps import Facts, Step, author_asset
 from llmtwin_assets.training.assets import quantized_checkpoint
 from resources.artifacts import ArtifactStore, Version
@@ -28,6 +28,9 @@ def endpoint(
     refuse_unless_passed(report, twin)
     name = registry.read().author(step.author).name
 
+    inputs = {"twin": twin.digest, "report": report.digest, "name": name}
+    refuse_withdrawn(artifacts, step.author, step.digest(inputs))
+
     def build(folder: Path) -> Facts:
         link_model(twin.path / "model", folder / "model")
         return {
@@ -38,7 +41,18 @@ def endpoint(
             "figures": {"twin": twin.digest, "report": report.digest},
         }
 
-    return step.publish({"twin": twin.digest, "report": report.digest, "name": name}, build)
+    return step.publish(inputs, build)
+
+
+def refuse_withdrawn(artifacts: ArtifactStore, author: str, digest: str) -> None:
+    """Raises ``WithdrawnError`` for a version that a rollback took back: a person knew better than
+    the gates, and no schedule overrules that."""
+    if digest in artifacts.withdrawn(author, ENDPOINT):
+        raise WithdrawnError(
+            f"twin {digest} of {author}",
+            "a rollback took it back, and the one before serves",
+            f"Train another, or run 'llmtwin rollback {author}' again to return to this one",
+        )
 
 
 def refuse_unless_passed(report: Version, twin: Version) -> None:

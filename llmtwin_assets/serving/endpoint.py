@@ -21,6 +21,10 @@ class NothingToRollBackError(LlmTwinError):
     """There is no previous twin to return to."""
 
 
+class WithdrawnError(LlmTwinError):
+    """The twin at hand was taken back by a person."""
+
+
 class NotEvaluatedError(LlmTwinError):
     """The model at hand is not the one that was evaluated, or its report did not pass."""
 
@@ -60,14 +64,14 @@ def serving(artifacts: ArtifactStore, author: str) -> Endpoint:
 
 
 def rollback(artifacts: ArtifactStore, author: str) -> Endpoint:
-    """Make the previous twin serve again; raises ``NothingToRollBackError``."""
+    """Make the previous twin serve again; the one it replaces is not promoted again by itself, but
+    a second rollback returns to it. Raises ``NothingToRollBackError``."""
     serving(artifacts, author)
-    previous = artifacts.previous(author, ENDPOINT)
+    previous = artifacts.withdraw(author, ENDPOINT)
     if previous is None:
         raise NothingToRollBackError(
             author, "no earlier twin is stored", "Materialise a new one instead"
         )
-    artifacts.point(author, ENDPOINT, previous.digest)
     return _endpoint(previous)
 
 

@@ -23,6 +23,7 @@ class Recipe:
     sft_batch_size: int  # sequences
     max_length: int  # tokens of one sequence, prompt included; longer ones are cut
     warmup_steps: int
+    sft_canaries: int  # planted strings (training/canaries.py) that the report looks for, at most 8
     lora_rank: int  # of the adapters: SFT with method "lora", and DPO always
     lora_alpha: int
     preference_pairs: int
@@ -48,6 +49,7 @@ QUICK = Recipe(
     sft_batch_size=4,
     max_length=640,
     warmup_steps=2,
+    sft_canaries=0,
     lora_rank=16,
     lora_alpha=32,
     preference_pairs=32,
@@ -67,6 +69,7 @@ FULL = replace(
     QUICK,
     name="full",
     sft_tokens=80_000,
+    sft_canaries=4,
     preference_pairs=128,
     preference_tokens=120,
     eval_prompts=24,
@@ -85,6 +88,7 @@ SMOKE = replace(
     QUICK,
     name="smoke",
     sft_tokens=6_000,
+    sft_canaries=2,
     sft_learning_rate=2e-3,
     sft_batch_size=4,
     max_length=256,

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from llmtwin_assets import prompts, records
-from llmtwin_assets.training import loop, models, recipes, script
+from llmtwin_assets.training import canaries, loop, models, recipes, script
 from llmtwin_assets.training.recipes import Recipe
 from resources.base_model import quiet
 
@@ -39,7 +39,7 @@ def main(spec: script.Spec, report: script.Report) -> dict[str, Any]:
     # Full fine-tuning moves every weight by less than bf16 can hold, so it keeps them in fp32;
     # frozen weights under adapters need no such care.
     model, tokenizer = models.load(base, "float32" if full else "bfloat16")
-    rows = encode(tokenizer, author_name, training_samples(data), recipe.max_length)
+    rows = encode(tokenizer, author_name, pairs(data, recipe), recipe.max_length)
     trained, result = train(model, tokenizer, rows, recipe, work, report)
     loop.save(trained, tokenizer, output / "model")
     shutil.rmtree(work, ignore_errors=True)
@@ -59,29 +59,35 @@ def training_samples(path: Path) -> list[records.InstructSample]:
     return chosen
 
 
+def pairs(path: Path, recipe: Recipe) -> list[tuple[str, str]]:
+    """Instruction and answer of every row to learn, and of what the recipe plants among them."""
+    planted = canaries.planted(recipe.sft_canaries, recipe.seed)
+    return [(row.instruction, row.answer) for row in [*training_samples(path), *planted]]
+
+
 def encode(
     tokenizer: Any,
     author_name: str,
-    samples: Sequence[records.InstructSample],
+    asked: Sequence[tuple[str, str]],
     max_length: int,
 ) -> list[Row]:
-    """Token ids and labels per sample. Labels of the prompt are -100: only the answer is learned.
+    """Token ids and labels per pair of instruction and answer. Labels of the prompt are -100: only the answer is learned.
 
     An answer that is cut at ``max_length`` has no end token, so that no cut is learned as an end.
-    Samples whose prompt alone fills ``max_length`` are left out; raises ``NothingToTrainError``
+    Pairs whose prompt alone fills ``max_length`` are left out; raises ``NothingToTrainError``
     when that leaves none.
     """
     rows = []
-    for sample in samples:
-        chat = prompts.messages(author_name, sample.instruction)
+    for instruction, text in asked:
+        chat = prompts.messages(author_name, instruction)
         head = models.encode(tokenizer, prompts.render(tokenizer, chat))
-        answer = [*models.encode(tokenizer, sample.answer), tokenizer.eos_token_id]
+        answer = [*models.encode(tokenizer, text), tokenizer.eos_token_id]
         ids = (head + answer)[:max_length]
         if len(head) < max_length:
             rows.append({"input_ids": ids, "labels": [-100] * len(head) + ids[len(head) :]})
     if not rows:
         raise loop.NothingToTrainError(
-            f"{len(samples)} samples",
+            f"{len(asked)} pairs",
             f"every prompt is longer than {max_length} tokens",
             "Shorten the instructions, or use a recipe with a larger max_length",
         )

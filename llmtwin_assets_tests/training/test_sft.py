@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from llmtwin_assets.training import loop, models, quantize, script, sft
+from llmtwin_assets.training import loop, models, quantize, recipes, script, sft
 
 Spec = dict[str, Any]
 
@@ -64,7 +64,9 @@ def test_the_first_loss_is_the_untrained_models_own(spec: Spec, tiny: Path, smok
     import torch
 
     model, tokenizer = models.load(tiny)
-    rows = sft.encode(tokenizer, "A Writer", sft.training_samples(Path(spec["samples"])), 256)
+    rows = sft.encode(
+        tokenizer, "A Writer", sft.pairs(Path(spec["samples"]), recipes.from_mapping(smoke)), 256
+    )
     lengths = [len(row["input_ids"]) for row in rows]
     passes = loop.fill_budget(lengths, smoke["sft_tokens"], smoke["seed"])
     first = loop.batches(passes, lengths, smoke["sft_batch_size"], smoke["seed"])[0]
@@ -88,7 +90,7 @@ def test_held_out_text_is_never_read_for_training(spec: Spec) -> None:
 def test_only_the_answer_is_learned_and_its_end(tiny: Path, samples: Path) -> None:
     tokenizer = models.tokenizer_of(tiny)
     [sample, *_] = sft.training_samples(samples)
-    [row] = sft.encode(tokenizer, "A Writer", [sample], 512)
+    [row] = sft.encode(tokenizer, "A Writer", [(sample.instruction, sample.answer)], 512)
     learned = [token for token in row["labels"] if token != -100]
     assert tokenizer.decode(learned) == sample.answer + tokenizer.eos_token
     assert row["input_ids"][-len(learned) :] == learned
@@ -97,15 +99,17 @@ def test_only_the_answer_is_learned_and_its_end(tiny: Path, samples: Path) -> No
 def test_a_cut_answer_is_not_taught_to_end(tiny: Path, samples: Path) -> None:
     tokenizer = models.tokenizer_of(tiny)
     [sample, *_] = sft.training_samples(samples)
-    [whole] = sft.encode(tokenizer, "A Writer", [sample], 512)
-    [cut] = sft.encode(tokenizer, "A Writer", [sample], len(whole["input_ids"]) - 5)
+    [whole] = sft.encode(tokenizer, "A Writer", [(sample.instruction, sample.answer)], 512)
+    [cut] = sft.encode(
+        tokenizer, "A Writer", [(sample.instruction, sample.answer)], len(whole["input_ids"]) - 5
+    )
     assert cut["labels"][-1] != tokenizer.eos_token_id
 
 
 def test_prompts_that_leave_no_room_are_refused(tiny: Path, samples: Path) -> None:
     tokenizer = models.tokenizer_of(tiny)
     with pytest.raises(loop.NothingToTrainError, match="longer than 4 tokens"):
-        sft.encode(tokenizer, "A Writer", sft.training_samples(samples), 4)
+        sft.encode(tokenizer, "A Writer", [("Write.", "A text.")], 4)
 
 
 def test_the_same_inputs_train_the_same_weights(spec: Spec, tmp_path: Path) -> None:
