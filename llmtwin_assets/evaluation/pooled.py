@@ -82,7 +82,7 @@ def table(count: Count, texts: Sequence[str]) -> tuple["Vector", "Vector"]:
     import numpy as np
 
     rows = [list(count(text).values()) for text in texts]
-    both = np.array(rows, dtype=float).reshape(len(texts), -1, 2)
+    both = np.array(rows, dtype=float).reshape(len(texts), len(count("")), 2)
     return both[:, :, 0], both[:, :, 1]
 
 

@@ -35,6 +35,7 @@ class Recipe:
     dpo_batch_size: int  # pairs
     eval_prompts: int
     eval_tokens: int  # per generated text
+    eval_style: bool  # whether a twin must sound like its author to serve
     seed: int
 
 
@@ -61,6 +62,7 @@ QUICK = Recipe(
     dpo_batch_size=4,
     eval_prompts=16,
     eval_tokens=120,
+    eval_style=True,
     seed=17,
 )
 
@@ -83,7 +85,8 @@ QUICK_LORA = replace(
 )
 FULL_LORA = replace(FULL, name="full-lora", method="lora", sft_learning_rate=5e-4, warmup_steps=5)
 
-# For tests on a random two-layer model: seconds, and it proves the plumbing, not the prose.
+# For tests on a random two-layer model: seconds, and it proves the plumbing, not the prose, so that
+# nothing is asked of its style.
 SMOKE = replace(
     QUICK,
     name="smoke",
@@ -98,6 +101,7 @@ SMOKE = replace(
     dpo_batch_size=4,
     eval_prompts=4,
     eval_tokens=48,
+    eval_style=False,
 )
 
 RECIPES = {recipe.name: recipe for recipe in (QUICK, FULL, QUICK_LORA, FULL_LORA, SMOKE)}

@@ -71,7 +71,8 @@ def encode(
     asked: Sequence[tuple[str, str]],
     max_length: int,
 ) -> list[Row]:
-    """Token ids and labels per pair of instruction and answer. Labels of the prompt are -100: only the answer is learned.
+    """Token ids and labels per pair of instruction and answer. Labels of the prompt are -100: only
+    the answer is learned.
 
     An answer that is cut at ``max_length`` has no end token, so that no cut is learned as an end.
     Pairs whose prompt alone fills ``max_length`` are left out; raises ``NothingToTrainError``
