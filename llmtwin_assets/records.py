@@ -82,6 +82,7 @@ class Chunk:
     title: str
     url: str
     split: Split
+    published: date | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -272,7 +272,9 @@ def _config(size: int, quantization: str) -> dict[str, Any]:
         "vectors_config": {
             "dense": models.VectorParams(size=size, distance=models.Distance.COSINE)
         },
-        "sparse_vectors_config": {"sparse": models.SparseVectorParams(modifier=models.Modifier.IDF)},
+        "sparse_vectors_config": {
+            "sparse": models.SparseVectorParams(modifier=models.Modifier.IDF)
+        },
         "quantization_config": kinds[quantization](),
     }
 
@@ -289,9 +291,7 @@ def _payload_indexes() -> dict[str, Any]:
     }
 
 
-def _structs(
-    author: str, size: int, points: Iterable[Point]
-) -> "Iterator[models.PointStruct]":
+def _structs(author: str, size: int, points: Iterable[Point]) -> "Iterator[models.PointStruct]":
     from qdrant_client import models
 
     for point in points:

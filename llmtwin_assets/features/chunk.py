@@ -28,6 +28,7 @@ def chunks_of(
             title=document.title,
             url=document.url,
             split=document.split,
+            published=document.published,
         )
 
 

@@ -112,9 +112,7 @@ def build_app(key: str = "") -> Any:
 
     @app.put("/collections/{name}/index")
     def payload_index(name: str, body: models.CreateFieldIndex) -> JSONResponse:
-        return reply(
-            lambda: client.create_payload_index(name, body.field_name, body.field_schema)
-        )
+        return reply(lambda: client.create_payload_index(name, body.field_name, body.field_schema))
 
     @app.put("/collections/{name}/points")
     def upsert(name: str, body: models.PointsList) -> JSONResponse:

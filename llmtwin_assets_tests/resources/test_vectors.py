@@ -134,9 +134,7 @@ def test_a_new_version_takes_the_difference_and_leaves_the_old_one(
     assert store.has(ada, "v2")
 
 
-def test_a_stored_version_is_not_built_again_but_made_current(
-    store: VectorStore, ada: str
-) -> None:
+def test_a_stored_version_is_not_built_again_but_made_current(store: VectorStore, ada: str) -> None:
     store.build(ada, "v1", SIZE, [point(n) for n in range(3)])
     store.build(ada, "v2", SIZE, [point(n) for n in range(5)])
     assert store.build(ada, "v1", SIZE, [point(9)]) == 3
@@ -224,9 +222,7 @@ class KilledError(BaseException):
     """The end of a process, as far as the code under it can tell."""
 
 
-def test_a_build_that_dies_leaves_the_index_and_is_made_again(
-    store: VectorStore, ada: str
-) -> None:
+def test_a_build_that_dies_leaves_the_index_and_is_made_again(store: VectorStore, ada: str) -> None:
     def dying(last: int) -> Iterator[Point]:
         yield from (point(n) for n in range(last))
         raise KilledError
@@ -287,9 +283,7 @@ def _rebuild(url: str, author: str, done) -> None:
     done.set()
 
 
-def test_a_reader_sees_the_old_index_or_the_new_one(
-    store: VectorStore, url: str, ada: str
-) -> None:
+def test_a_reader_sees_the_old_index_or_the_new_one(store: VectorStore, url: str, ada: str) -> None:
     marker = Point(point(99).id, unit(99), "turn0", {"number": 1000})
     store.build(ada, "t0", SIZE, [*(point(n) for n in range(30)), marker])
     context = multiprocessing.get_context("spawn")
