@@ -83,6 +83,7 @@ class Chunk:
     url: str
     split: Split
     published: date | None = None
+    passages: int = 1  # chunks that its document has
 
 
 @dataclass(frozen=True, slots=True)

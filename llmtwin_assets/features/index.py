@@ -18,7 +18,7 @@ Vectors = Mapping[str, "np.ndarray[Any, np.dtype[np.float32]]"]
 
 VERSION = "index-2"
 PAYLOAD = (
-    "document_id", "position", "title", "url", "text", "start", "end", "kind", "split",
+    "document_id", "position", "passages", "title", "url", "text", "start", "end", "kind", "split",
 )  # fmt: skip
 PLATFORMS = {
     "medium.com": "medium", "substack.com": "substack", "linkedin.com": "linkedin",

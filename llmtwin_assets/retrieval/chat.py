@@ -1,5 +1,6 @@
-"""What retrieval needs of a chat model: a prompt in, a reply out, JSON where it was asked for. Which
-model it is, its retries and its budget are not known here.
+"""What retrieval needs of a chat model: a prompt in, a reply out, JSON where it was asked for.
+
+Which model it is, its retries and its budget are not known here.
 """
 
 import json

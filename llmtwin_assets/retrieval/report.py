@@ -38,16 +38,17 @@ class Asked:
 
 def ways(steps: Steps) -> dict[str, Steps]:
     """Ways to search that show what each step of ``steps`` adds, the whole last."""
-    bare = replace(steps, neighbours=False, variants=0, reranker=None, texts=None, self_query=False)
+    bare = replace(
+        steps, self_query=False, variants=0, neighbours=False, documents=False, reranker=None,
+        texts=None,
+    )  # fmt: skip
     found = {
         "by meaning": replace(bare, by_words=False),
         "by words": replace(bare, by_meaning=False),
         "fused": bare,
+        "and neighbours": replace(bare, neighbours=True),
+        "and documents": replace(bare, neighbours=True, documents=True),
     }
-    if steps.neighbours:
-        found["and neighbours"] = replace(bare, neighbours=True)
-    if steps.variants:
-        found["and variants"] = replace(bare, neighbours=steps.neighbours, variants=steps.variants)
     return found | {AS_SERVED: replace(steps, texts=None)}
 
 

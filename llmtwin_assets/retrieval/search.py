@@ -1,7 +1,7 @@
 """From a question to numbered passages of one author, in small steps.
 
     self-query -> expansion -> search by meaning and by words -> fusion -> neighbours
-               -> reranking -> parents
+               -> documents -> reranking -> parents
 
 Each step is a module that can be read and measured alone, and a field of ``Steps`` that switches
 it. The author is the first argument and has no default; nothing in the question can change it.
@@ -34,6 +34,7 @@ class Steps:
     by_meaning: bool = True
     by_words: bool = True
     neighbours: bool = True
+    documents: bool = True
     reranker: Reranker | None = None
     texts: parents.Texts | None = None  # with the documents' texts, passages grow to their parents
     chat: Chat | None = None
@@ -124,7 +125,9 @@ def _ranked(
         fusion.Found(hits, asked.weight, asked.zero)
         for hits, asked in zip(found, queries, strict=True)
     )
-    return fusion.with_neighbours(hits) if steps.neighbours else hits
+    if steps.neighbours:
+        hits = fusion.with_neighbours(hits)
+    return fusion.with_documents(hits) if steps.documents else hits
 
 
 def _passage(number: int, hit: Hit) -> Passage:

@@ -88,7 +88,7 @@ def test_the_page_shows_the_worst_questions_beside_what_was_found_and_the_figure
     done: list[int] = []
     ways = report.ways(Steps(variants=2))
     assert list(ways) == [
-        "by meaning", "by words", "fused", "and neighbours", "and variants", "as served"
+        "by meaning", "by words", "fused", "and neighbours", "and documents", "as served"
     ]  # fmt: skip
     found = {way: report.ask(asked, find, steps, done.append) for way, steps in ways.items()}
     assert done == [1, 2] * 6

@@ -16,10 +16,7 @@ YEAR = Dates("2023-01-01", "2023-12-31")
         ("What have you published since May 2023?", Aim(published=Dates("2023-05-01"))),
         ("What did you write before February 2024?", Aim(published=Dates(None, "2024-02-01"))),
         ("essays you wrote until February 2024", Aim(published=Dates(None, "2024-02-29"))),
-        (
-            "Which of your 2023 articles is about bees?",
-            Aim(published=YEAR),
-        ),
+        ("Which of your 2023 articles is about bees?", Aim("article", published=YEAR)),
         ("What did you write last year?", Aim(published=Dates("2025-01-01", "2025-12-31"))),
         ("What did you post this year on LinkedIn?",
          Aim(platform="linkedin", published=Dates("2026-01-01", "2026-12-31"))),

@@ -4,7 +4,7 @@ import pytest
 
 from llmtwin_assets.records import Passage
 from llmtwin_assets.retrieval.expansion import variants
-from llmtwin_assets.retrieval.fusion import Found, fuse, with_neighbours
+from llmtwin_assets.retrieval.fusion import Found, fuse, with_documents, with_neighbours
 from llmtwin_assets.retrieval.parents import expand, parent_span
 from resources.vectors import Hit
 
@@ -21,8 +21,8 @@ It keeps for years.
 It is never white."""
 
 
-def hit(id_: str, score: float, document: str = "d", position: int = 0) -> Hit:
-    return Hit(id_, score, {"document_id": document, "position": position})
+def hit(id_: str, score: float, document: str = "d", position: int = 0, of: int = 10) -> Hit:
+    return Hit(id_, score, {"document_id": document, "position": position, "passages": of})
 
 
 def test_scores_of_each_search_count_by_its_own_scale() -> None:
@@ -50,6 +50,22 @@ def test_a_passage_among_good_ones_rises_and_others_documents_lend_nothing() -> 
     assert [found.id for found in ranked][:2] == ["m", "r"]
     assert ranked[0].score == pytest.approx(0.8 + 0.3 * (0.6 + 0.6 + 0.5 / 2))
     assert next(found.score for found in ranked if found.id == "x") == 0.9
+
+
+def test_a_document_that_is_short_is_not_worse_than_a_long_one() -> None:
+    post, middle = hit("post", 0.8, "post", 0, of=1), hit("m", 0.8, "d", 5)
+    beside = [hit("l", 0.4, "d", 4), hit("r", 0.4, "d", 6), hit("f", 0.4, "d", 7),
+              hit("e", 0.4, "d", 3)]  # fmt: skip
+    ranked = {found.id: found.score for found in with_neighbours([post, middle, *beside])}
+    assert ranked["post"] == pytest.approx(ranked["m"])
+
+
+def test_a_passage_of_a_document_with_other_good_ones_rises() -> None:
+    hits = [hit("x", 0.9, "other"), hit("a", 0.8), hit("b", 0.8), hit("c", 0.8), hit("e", 0.1)]
+    ranked = with_documents(hits)
+    assert [found.id for found in ranked] == ["a", "b", "c", "x", "e"]
+    assert ranked[0].score == pytest.approx(0.8 + 0.5 * 0.8)
+    assert ranked[3].score == pytest.approx(0.9 + 0.5 * 0.3)
 
 
 def test_without_a_model_a_question_is_asked_once_more_without_its_frame() -> None:
