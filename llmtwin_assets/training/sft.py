@@ -61,8 +61,9 @@ def training_samples(path: Path) -> list[records.InstructSample]:
 
 def pairs(path: Path, recipe: Recipe) -> list[tuple[str, str]]:
     """Instruction and answer of every row to learn, and of what the recipe plants among them."""
+    found = [(sample.instruction, sample.answer) for sample in training_samples(path)]
     planted = canaries.planted(recipe.sft_canaries, recipe.seed)
-    return [(row.instruction, row.answer) for row in [*training_samples(path), *planted]]
+    return found + [(canary.instruction, canary.answer) for canary in planted]
 
 
 def encode(
