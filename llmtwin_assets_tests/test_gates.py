@@ -61,7 +61,7 @@ def found(twin: float, empty: float = 0.0) -> dict[str, Any]:
             {"loss": FALLING, "margins": [[1, 0.0], [2, -0.4]]},
         ),
         (
-            training.eight_bits_cost_little,
+            training.quantisation_costs_little,
             {"nats": 3.01, "nats_before": 3.0},
             {"nats": 3.2, "nats_before": 3.0},
         ),

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from llmtwin_assets.training import llama_gguf, models, quantize
+from llmtwin_assets.training import formats, llama_gguf, models
 
 
-@pytest.mark.parametrize(("form", "tolerance"), [("F16", 2e-4), ("Q8_0", 2e-2)])
+@pytest.mark.parametrize(("form", "tolerance"), [("F16", 2e-4), ("Q8_0", 2e-2), ("Q4_0", 0.2)])
 def test_every_weight_reads_back_as_it_was(
     tiny: Path, tmp_path: Path, form: llama_gguf.Format, tolerance: float
 ) -> None:
@@ -71,7 +71,7 @@ def test_what_would_be_written_wrongly_is_refused(
     path = tmp_path / "other" / "config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {field: value}))
     with pytest.raises(llama_gguf.UnsupportedModelError):
-        quantize.write(tmp_path / "other", tmp_path / "q", "other")
+        formats.write(tmp_path / "other", tmp_path / "q", "other")
     assert not list((tmp_path / "q").glob("*.gguf"))
 
 
