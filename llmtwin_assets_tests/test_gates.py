@@ -65,6 +65,11 @@ def found(twin: float, empty: float = 0.0) -> dict[str, Any]:
             {"nats": 3.01, "nats_before": 3.0},
             {"nats": 3.2, "nats_before": 3.0},
         ),
+        (
+            training.quantisation_saves_room,
+            {"bytes": 53, "bytes_before": 100},
+            {"bytes": 130, "bytes_before": 100},
+        ),
         (evaluation.not_worse_than_base, found(2.9), found(3.1)),
         (evaluation.answers_are_not_empty, found(2.9), found(2.9, empty=0.5)),
         (
