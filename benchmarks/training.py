@@ -202,8 +202,9 @@ def resume(base: Path, data: Path, recipe: Recipe, folder: Path) -> dict[str, An
 
 def pipes(folder: Path) -> dict[str, float]:
     """Seconds that a script takes by hand and under Dagster Pipes: one that has nothing to do."""
-    spec = {"model": "", "author_name": NAME, "prompts": [], "output": str(folder / "sample")}
-    Path(spec["output"]).mkdir()
+    output = folder / "sample"
+    output.mkdir()
+    spec = {"model": "", "author_name": NAME, "prompts": [], "output": str(output)}
     module = "llmtwin_assets.training.sample"
     file = folder / "spec.json"
     file.write_text(json.dumps(spec), "utf-8")

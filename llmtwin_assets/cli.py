@@ -131,7 +131,7 @@ def recipes(as_json: JsonOption = False) -> None:
 
         settings = prepared()
         shape = memory.shape(base_model.resolve(settings.base_model, settings.models))
-        needs = {
+        needs: dict[str, dict[str, Any]] = {
             name: {
                 "source": recipe.source,
                 "sft": memory.as_figures(memory.estimate(recipe, shape, "sft")),

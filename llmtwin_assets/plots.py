@@ -111,7 +111,7 @@ def over_steps(points: Points, title: str, ylabel: str) -> bytes:
             _say(axes, "no step was recorded")
         else:
             _line(axes, points, BLUE, title, "-")
-            axes.set_ylim(bottom=0)
+            axes.set_ylim(0, 1.1 * max([1e-9, *(y for _, y in points)]))
         _whole_steps(axes)
     return bytes(png)
 

@@ -17,6 +17,7 @@ from resources.errors import LlmTwinError
 
 HEAD_ROWS = 512  # positions whose logits are held at a time
 CONSTANT = "constant_with_warmup"
+NOT_COMPUTED = ("entropy", "mean_token_accuracy")  # by the lean head
 # Figures of a step: the trainer's name, and ours.
 FIGURES = {
     "loss": "loss",
@@ -141,7 +142,7 @@ def lean_head(trainer: Any) -> None:
     time of a step. Here only labelled positions are scored, in pieces that stay in the cache, and
     no attention mask is passed, as padding stands on the right of a causal model, unseen and
     unlabelled; packed rows are kept apart by their positions. Loss and gradients are the same;
-    entropy and accuracy, which nobody reads, are 0. On a GPU nothing is changed.
+    entropy and accuracy are not computed, and not logged. On a GPU nothing is changed.
     """
     import torch
 
@@ -266,6 +267,10 @@ def _measure_steps(trainer: Any, tokens: Sequence[int]) -> None:
             logs["tokens_per_second"] = tokens[trainer.state.global_step - 1] / (now - began[0])
             logs["memory_gb"] = memory.used() / memory.GB
             began[0] = now
+        if models.device() == "cpu":
+            for kept in trainer._metrics.values():
+                for name in NOT_COMPUTED:
+                    kept.pop(name, None)
         log(logs, *rest)
         if "eval_loss" in logs:
             began[0] = time.monotonic()
