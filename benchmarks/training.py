@@ -266,7 +266,8 @@ def _in_a_process(
     output.mkdir()
     options = ["--data", str(data), "--tokens", str(given.tokens), "--recipe", given.recipe]
     command = [sys.executable, "-m", "benchmarks.training", *options, "--system", system]
-    subprocess.run([*command, "--output", str(output)], check=True)
+    # trl prints its own summary; standard output is for the one object.
+    subprocess.run([*command, "--output", str(output)], check=True, stdout=sys.stderr)
     figures: dict[str, Any] = json.loads((output / "figures.json").read_text("utf-8"))
     shutil.rmtree(output)
     return figures

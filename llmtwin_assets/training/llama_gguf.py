@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 Format = Literal["Q8_0", "Q4_0", "F16"]
 BLOCK = 32  # values that share a scale in Q8_0 and Q4_0
 TABLES = ("token_embd.weight", "output.weight")
-MARKS = re.compile(r"{%-?\s*(?:end)?generation\s*-?%}")  # of transformers; other readers know none
+MARKS = re.compile(r"{%(-?)\s*(?:end)?generation\s*(-?)%}")  # transformers' own, unknown elsewhere
 
 # Names of a Llama's tensors: transformers' to GGUF's. ``{}`` is the number of the layer.
 OUTER = {
@@ -168,7 +168,7 @@ def _add_tokenizer(
     template = directory / "chat_template.jinja"
     text = template.read_text("utf-8") if template.is_file() else settings.get("chat_template")
     if text:
-        writer.add_chat_template(MARKS.sub("{#- -#}", text))
+        writer.add_chat_template(MARKS.sub(r"{#\1 \2#}", text))
 
 
 def vocabulary(tokenizer: dict[str, Any], size: int) -> tuple[list[str], list[int]]:

@@ -4,15 +4,16 @@ the same model, and the same digest, on every machine. How to train is not known
 What a recipe needs is worked out in ``memory.py`` for the model it meets; for the models that the
 larger recipes were written for, with sequences of full length:
 
-==================  ====================  ========  =======
-recipe              base model            training  machine
-==================  ====================  ========  =======
-quick, full         SmolLM2-135M            2.9 GB  2 cores
-smollm2-135m        SmolLM2-135M            3.8 GB  2 cores
-llama-3.1-8b-lora   Llama-3.1-8B           22.1 GB  40 GB
-llama-3.1-8b-qlora  Llama-3.1-8B           10.8 GB  16 GB
-llama-3.1-8b-24gb   Llama-3.1-8B           20.1 GB  24 GB
-==================  ====================  ========  =======
+==================  ============  ========  ==========
+recipe              base model    training  machine
+==================  ============  ========  ==========
+quick, full         SmolLM2-135M    5.1 GB  2 cores
+quick-lora          SmolLM2-135M    3.3 GB  2 cores
+smollm2-135m        SmolLM2-135M    6.2 GB  2 cores
+llama-3.1-8b-lora   Llama-3.1-8B   20.4 GB  40 GB card
+llama-3.1-8b-qlora  Llama-3.1-8B    9.8 GB  16 GB card
+llama-3.1-8b-24gb   Llama-3.1-8B   19.4 GB  24 GB card
+==================  ============  ========  ==========
 """
 
 from dataclasses import dataclass, fields, replace

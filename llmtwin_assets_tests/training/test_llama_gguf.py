@@ -49,6 +49,29 @@ def test_the_tokenizer_in_the_file_cuts_text_as_the_original(tiny: Path, tmp_pat
     assert inside.eos_token_id == original.eos_token_id
 
 
+@pytest.mark.parametrize("name", ["alpaca", "chatml", "mistral"])
+def test_the_template_in_the_file_is_plain_jinja_that_writes_the_same(
+    tiny: Path, tmp_path: Path, name: str
+) -> None:
+    from gguf import GGUFReader
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+    from llmtwin_assets import prompts
+
+    tokenizer = models.tokenizer_of(tiny)
+    prompts.use_template(tokenizer, name)
+    directory = Path(shutil.copytree(tiny, tmp_path / "model"))
+    tokenizer.save_pretrained(directory)
+    llama_gguf.export(directory, tmp_path / "m.gguf", "tiny")
+    stored = GGUFReader(tmp_path / "m.gguf").fields["tokenizer.chat_template"].contents()
+    chat = [*prompts.messages("Ada", "Hello."), {"role": "assistant", "content": "Good day."}]
+    plain = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
+    written = plain.from_string(stored).render(
+        messages=chat, bos_token=tokenizer.bos_token, eos_token=tokenizer.eos_token
+    )
+    assert written == tokenizer.apply_chat_template(chat, tokenize=False)
+
+
 def test_rotary_pairs_come_side_by_side() -> None:
     import numpy as np
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from llmtwin_assets.training import memory
+from llmtwin_assets.training import memory, recipes
 from llmtwin_assets.training.recipes import RECIPES
 from resources import base_model
 
@@ -45,6 +45,13 @@ def test_the_recipes_for_llama_fit_the_cards_they_are_written_for(
     name: str, card: float, stage: memory.Stage
 ) -> None:
     assert _gigabytes(name, stage) < 0.95 * card
+
+
+@pytest.mark.parametrize(("name", "said"), [("lora", 20.4), ("qlora", 9.8), ("24gb", 19.4)])
+def test_the_table_of_recipes_says_what_is_estimated(name: str, said: float) -> None:
+    assert _gigabytes(f"llama-3.1-8b-{name}") == pytest.approx(said, abs=0.05)
+    assert f"llama-3.1-8b-{name} " in str(recipes.__doc__)
+    assert f" {said} GB" in str(recipes.__doc__)
 
 
 def test_full_fine_tuning_of_llama_8b_fits_no_card_of_80_gb() -> None:
