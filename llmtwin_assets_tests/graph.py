@@ -10,6 +10,7 @@ from llmtwin_assets.automation.jobs import TWIN
 from llmtwin_assets.definitions import build_defs
 from llmtwin_assets.progress import cause
 from llmtwin_assets.settings import Settings, from_environment
+from llmtwin_assets_tests.writing import essay
 from resources.artifacts import ArtifactStore, open_artifacts
 
 
@@ -22,6 +23,7 @@ class World:
             "LLMTWIN_AUTHORS": str(authors_file),
             "LLMTWIN_BASE_MODEL": str(base_model),
             "LLMTWIN_RECIPE": "smoke",
+            "LLMTWIN_REFERENCE_WRITERS": str(_writers(home.parent / "writers")),
         }
         self.settings: Settings = from_environment(environment)
         self.instance = dg.DagsterInstance.ephemeral()
@@ -46,6 +48,16 @@ class World:
             run_config={"ops": config or {}},
             raise_on_error=False,
         )
+
+
+def _writers(folder: Path) -> Path:
+    """A few short writers: enough to compare with, and quick."""
+    for number, name in enumerate(("ben", "cleo", "dora", "emil")):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+        for part in range(3):
+            text = essay(1000 * (number + 1) + part, paragraphs=6)
+            (folder / name / f"{part}.md").write_text(text, "utf-8")
+    return folder
 
 
 def rebuilt(result: dg.ExecuteInProcessResult) -> dict[str, bool]:

@@ -17,8 +17,41 @@ FALLING = [[1, 3.5], [2, 3.0], [3, 2.5], [4, 2.0]]
 SEARCH = {"questions": 100, "recall_at_10": 0.9}
 
 
-def found(twin: float, empty: float = 0.0) -> dict[str, Any]:
-    return {"found": {"nats": {"base": 3.0, "twin": twin}, "health": {"twin": {"empty": empty}}}}
+def report(**changes: Any) -> dict[str, Any]:
+    """Facts of a good report; a change names a value by its path."""
+    ahead = {"value": 0.4, "low": 0.2, "high": 0.6}
+    health = {"empty": 0.0, "distinct": 0.9, "words": 100.0}
+    facts: dict[str, Any] = {
+        "style_decides": True,
+        "found": {
+            "systems": {
+                "base": {"nats": 3.4, "prose": 3.3, "followed": 0.6},
+                "twin": {"nats": 3.1, "prose": 3.4, "followed": 0.5},
+            },
+            "style": {
+                "nearer": {
+                    name: {"function words": dict(ahead), "verification": dict(ahead)}
+                    for name in ("base", "few_shot", "deployed")
+                }
+            },
+            "copied_8grams": {"twin": 0.001},
+            "health": {"twin": dict(health), "held_out": dict(health)},
+            "judge": {"void": False, "because": "two judges agree"},
+        },
+    }
+    for path, value in changes.items():
+        *way, last = path.split("__")
+        place = facts["found"]
+        for step in way:
+            place = place[step.replace("_words", " words")]
+        if value is None:
+            del place[last]
+        else:
+            place[last] = value
+    return facts
+
+
+NO_STYLE = {name: {} for name in ("base", "few_shot")}
 
 
 @pytest.mark.parametrize(
@@ -70,8 +103,38 @@ def found(twin: float, empty: float = 0.0) -> dict[str, Any]:
             {"bytes": 53, "bytes_before": 100},
             {"bytes": 130, "bytes_before": 100},
         ),
-        (evaluation.not_worse_than_base, found(2.9), found(3.1)),
-        (evaluation.answers_are_not_empty, found(2.9), found(2.9, empty=0.5)),
+        (evaluation.predicts_better_than_base, report(), report(systems__twin__nats=3.5)),
+        (
+            evaluation.sounds_more_like_the_author,
+            report(),
+            report(style__nearer__base__function_words__low=-0.01),
+        ),
+        (
+            evaluation.sounds_more_like_the_author,
+            report() | {"style_decides": False},
+            report(style__nearer__few_shot__verification__low=-0.2),
+        ),
+        (evaluation.sounds_more_like_the_author, report(), report(style__nearer=NO_STYLE)),
+        (evaluation.copies_little, report(), report(copied_8grams__twin=0.02)),
+        (evaluation.is_not_degenerate, report(), report(health__twin__distinct=0.3)),
+        (evaluation.is_not_degenerate, report(), report(health__twin__empty=0.5)),
+        (evaluation.forgets_little, report(), report(systems__twin__prose=4.2)),
+        (evaluation.forgets_little, report(), report(systems__twin__followed=0.0)),
+        (
+            evaluation.not_worse_than_deployed,
+            report(),
+            report(style__nearer__deployed__verification__high=-0.05),
+        ),
+        (
+            evaluation.not_worse_than_deployed,
+            report(style__nearer__deployed=None),
+            report(style__nearer__deployed__function_words__high=-0.1),
+        ),
+        (
+            evaluation.judge_is_sound,
+            report(judge=None),
+            report(judge__void=True, judge__because="the judge gives every text the top mark"),
+        ),
         (
             serving.serves_what_was_evaluated,
             {"twin": "a", "evaluated": "a"},

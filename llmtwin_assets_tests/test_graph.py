@@ -84,7 +84,8 @@ def test_the_report_is_a_page_with_its_figures(made) -> None:
     assert report is not None
     page = report.file("report.html").read_text("utf-8")
     assert "The twin of Ada Writer" in page
-    assert set(report.facts["found"]["nats"]) == {"base", "sft", "twin"}
+    systems = {"base", "few_shot", "rag", "sft", "twin", "twin_rag"}
+    assert set(report.facts["found"]["systems"]) == systems
     assert leaderboard(world.artifacts)[0]["author"] == "ada"
     assert set(overview(world.settings, "ada")["assets"]) == set(ASSETS)
 

@@ -8,18 +8,26 @@ from typing import Any
 import dagster as dg
 
 from llmtwin_assets.authors import AuthorsFile
-from llmtwin_assets.datasets.assets import instruct_dataset
-from llmtwin_assets.evaluation import report
-from llmtwin_assets.evaluation.measure import ANSWERS, read_answers
-from llmtwin_assets.features.assets import cleaned_documents, read_documents
+from llmtwin_assets.datasets.assets import instruct_dataset, read_samples
+from llmtwin_assets.evaluation import figures, page
+from llmtwin_assets.evaluation.contexts import FEW_SHOT, PASSAGES, gather, write_contexts
+from llmtwin_assets.evaluation.measure import ANSWERS, MEASURED, read_answers
+from llmtwin_assets.features.assets import cleaned_documents, embeddings, read_documents
+from llmtwin_assets.records import Passage
+from llmtwin_assets.retrieval.search import retrieve
 from llmtwin_assets.settings import Settings
 from llmtwin_assets.steps import OWNERS, Facts, Step, author_asset, save_plots
 from llmtwin_assets.training.assets import base_model, quantized_checkpoint, sft_checkpoint
 from llmtwin_assets.training.recipes import from_mapping
 from resources import base_model as base_models
-from resources.artifacts import ArtifactStore
+from resources.artifacts import ArtifactStore, Version
 from resources.compute import Compute
+from resources.embedder import Embedder
 from resources.reference_writers import ReferenceWriters
+from resources.vectors import VectorStore
+
+REPORT, ENDPOINT = "eval_report", "endpoint"
+SHOWN = 3  # passages before a question
 
 reference_writers = dg.AssetSpec(
     "reference_writers",
@@ -31,14 +39,15 @@ reference_writers = dg.AssetSpec(
 
 @author_asset(
     "evaluation",
-    "report-1",
-    {"pytorch"},
+    "report-2",
+    {"pytorch", "scikitlearn"},
     deps=[
         base_model,
         sft_checkpoint,
         quantized_checkpoint,
         instruct_dataset,
         cleaned_documents,
+        embeddings,
         reference_writers,
     ],
 )
@@ -47,65 +56,114 @@ def eval_report(
     settings: dg.ResourceParam[Settings],
     registry: dg.ResourceParam[AuthorsFile],
     writers: dg.ResourceParam[ReferenceWriters],
+    embedder: dg.ResourceParam[Embedder],
+    vectors: dg.ResourceParam[VectorStore],
     compute: dg.ResourceParam[Compute],
     artifacts: dg.ResourceParam[ArtifactStore],
 ) -> dg.MaterializeResult:
-    """How the twin that would be served compares with its base and with the author's unseen text:
-    held-out loss, Burrows' Delta, copies."""
+    """Whether the twin that would be served sounds like the author: beside its base model, the base
+    model with examples and with passages, the twin that serves now, and the author's unseen
+    text."""
     step = Step(context, artifacts)
-    data, sft, twin = (
+    data, sft, twin, index = (
         step.input(asset)
-        for asset in ("instruct_dataset", "sft_checkpoint", "quantized_checkpoint")
+        for asset in ("instruct_dataset", "sft_checkpoint", "quantized_checkpoint", "embeddings")
     )
     base = base_models.resolve(settings.base_model, settings.models)
     plan = from_mapping(dict(sft.facts["recipe"]))
+    name = registry.read().author(step.author).name
     inputs = {
         "data": data.digest,
         "base": base_models.fingerprint(base),
         "sft": sft.digest,
         "twin": twin.digest,
+        "index": index.digest,
         "writers": writers.digest(),
-        "prompts": [plan.eval_prompts, plan.eval_tokens, plan.seed],
+        "prompts": [plan.eval_prompts, plan.eval_tokens, plan.eval_style, plan.seed],
     }
+    deployed = artifacts.current(step.author, ENDPOINT)
+    if deployed is not None and deployed.facts["twin"] == twin.digest:
+        deployed = None
 
     def build(folder: Path) -> Facts:
-        name = registry.read().author(step.author).name
+        def find(question: str) -> list[Passage]:
+            return retrieve(step.author, question, SHOWN, vectors, embedder, "train")
+
+        work = artifacts.work(step.author, step.asset, step.digest(inputs))
+        write_contexts(work / "contexts.json", gather(read_samples(data), plan.eval_prompts, find))
+        before = step.previous()
         spec = {
-            "models": {
-                "base": str(base),
-                "sft": str(sft.path / "model"),
-                "twin": str(twin.path / "model"),
-            },
+            "systems": systems(base, sft, twin, deployed),
+            "contexts": str(work / "contexts.json"),
             "author_name": name,
             "samples": str(data.file("samples.parquet")),
             "prompts": plan.eval_prompts,
             "tokens": plan.eval_tokens,
             "seed": plan.seed,
+            "canaries": plan.sft_canaries,
             "output": str(folder),
-            "work": str(artifacts.work(step.author, step.asset, step.digest(inputs))),
+            "work": str(work / MEASURED),
+            "earlier": [str(before.path / MEASURED)] if before else [],
         }
         measured = compute.run(context, "llmtwin_assets.evaluation.measure", spec)
         answers = read_answers(folder / ANSWERS)
         documents = read_documents(step.input("cleaned_documents"))
-        found = report.figures(
-            measured,
+        found = figures.figures(
+            measured["systems"],
             answers,
             [d.text for d in documents if d.split == "train"],
-            [d.text for d in documents if d.split == "held-out"],
             writers.load(),
             plan.seed,
         )
-        page = report.html(found, answers, f"The twin of {name}")
-        (folder / "report.html").write_text(page, "utf-8")
-        save_plots(folder, report.plots(found))
-        return {"twin": twin.digest, "found": found, "figures": report.headline(found)}
+        text = page.html(found, answers, f"The twin of {name}")
+        (folder / "report.html").write_text(text, "utf-8")
+        save_plots(folder, page.plots(found))
+        return {
+            "twin": twin.digest,
+            "deployed": deployed.facts["twin"] if deployed else None,
+            "style_decides": plan.eval_style,
+            "found": found,
+            "figures": figures.headline(found),
+        }
 
-    return step.publish(inputs, build)
+    result = step.publish(inputs, build)
+    made = step.input(REPORT)
+    artifacts.note(step.author, REPORT, history_row(made, inputs, plan.name))
+    return result
+
+
+def systems(
+    base: Path, sft: Version, twin: Version, deployed: Version | None
+) -> dict[str, dict[str, Any]]:
+    """What is measured: a model each, what stands before the question, whether it is probed."""
+    served = str(twin.path / "model")
+    found: dict[str, dict[str, Any]] = {
+        figures.BASE: {"model": str(base), "probe": True},
+        figures.FEW_SHOT: {"model": str(base), "context": FEW_SHOT},
+        figures.RAG: {"model": str(base), "context": PASSAGES},
+        figures.SFT: {"model": str(sft.path / "model")},
+        figures.TWIN: {"model": served, "probe": True},
+        figures.TWIN_RAG: {"model": served, "context": PASSAGES},
+    }
+    if deployed is not None:
+        found[figures.DEPLOYED] = {"model": str(deployed.path / "model")}
+    return found
+
+
+def history_row(made: Version, inputs: dict[str, Any], recipe: str) -> dict[str, Any]:
+    """What the leaderboard keeps of a report: figures, and all that is needed to make it again."""
+    return {
+        "made": made.made.isoformat(timespec="seconds"),
+        "report": made.digest,
+        "recipe": recipe,
+        **{key: inputs[key] for key in ("twin", "sft", "data", "index", "base")},
+        **made.facts["figures"],
+    }
 
 
 @dg.asset(
     group_name="evaluation",
-    code_version="1",
+    code_version="2",
     kinds={"polars"},
     owners=OWNERS,
     deps=[eval_report],
@@ -113,29 +171,42 @@ def eval_report(
 def twin_leaderboard(
     context: dg.AssetExecutionContext, artifacts: dg.ResourceParam[ArtifactStore]
 ) -> dg.MaterializeResult:
-    """Every author's current twin in one table, by how much of the way to the author's own style it
-    has gone."""
+    """Every twin of every author over time, with the digests that make it again; the newest first
+    for each author."""
     rows = leaderboard(artifacts)
     digest = hashlib.sha256(json.dumps(rows).encode("utf-8")).hexdigest()[:16]
-    table = [dg.TableRecord(row) for row in rows]
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    table = [dg.TableRecord({name: row.get(name) for name in columns}) for row in rows]
+    kinds = {name: _kind([row.get(name) for row in rows]) for name in columns}
+    schema = dg.TableSchema([dg.TableColumn(name, kind) for name, kind in kinds.items()])
     return dg.MaterializeResult(
         metadata={
             "dagster/row_count": len(rows),
-            **({"twins": dg.MetadataValue.table(table)} if table else {}),
+            **({"twins": dg.MetadataValue.table(table, schema)} if table else {}),
         },
         data_version=dg.DataVersion(digest),
     )
 
 
 def leaderboard(artifacts: ArtifactStore) -> list[dict[str, Any]]:
-    """One row per author that has a report, the best style gain first."""
-    rows = []
-    for author in artifacts.authors("eval_report"):
-        version = artifacts.current(author, "eval_report")
-        if version is not None:
-            row = {"author": author, "twin": version.facts["twin"], "report": version.digest}
-            rows.append(row | dict(version.facts["figures"]))
-    return sorted(rows, key=lambda row: -float(row.get("style gain (Delta)", 0.0)))
+    """One row per twin that was evaluated, by author, the newest first; ``serves`` marks those that
+    answer now."""
+    rows: list[dict[str, Any]] = []
+    for author in artifacts.authors(REPORT):
+        endpoint = artifacts.current(author, ENDPOINT)
+        serving = endpoint.facts["report"] if endpoint else None
+        rows += [
+            {"author": author, "serves": row["report"] == serving, **row}
+            for row in reversed(artifacts.history(author, REPORT))
+        ]
+    return rows
+
+
+def _kind(values: list[Any]) -> str:
+    known = [value for value in values if value is not None]
+    if all(isinstance(value, bool) for value in known):
+        return "bool"
+    return "float" if all(isinstance(value, int | float) for value in known) else "string"
 
 
 assets: list[Any] = [reference_writers, eval_report, twin_leaderboard]

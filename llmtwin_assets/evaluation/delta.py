@@ -68,8 +68,8 @@ class Delta:
         Raises ``TooLittleTextError`` under 1,000 words of the author and ``TooFewWritersError``
         under three other writers.
         """
+        check_enough(author_texts, others)
         counts = {AUTHOR: _count(author_texts)}
-        _check_length(counts[AUTHOR].total())
         same = same_writers(author_texts, others)
         counts |= {name: _count(others[name]) for name in sorted(others) if name not in same}
         _check_writers(len(counts) - 1)
@@ -184,7 +184,11 @@ def _shares(counts: Sequence[Counter[str]], common: Sequence[str]) -> "Vector":
     return np.array(rows, dtype=float).reshape(len(counts), len(common))
 
 
-def _check_length(found: int) -> None:
+def check_enough(author_texts: Sequence[str], others: Mapping[str, Sequence[str]]) -> None:
+    """Raises ``TooLittleTextError`` under 1,000 words of the author and ``TooFewWritersError``
+    under three writers besides."""
+    found = sum(len(words(text)) for text in author_texts)
+    _check_writers(len(others))
     if found < ENOUGH_WORDS:
         raise TooLittleTextError(
             "the author's text",

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 DIGITS = 6
-RIVALS = 127  # other numbers that a canary is ranked among: an exposure is at most 7 bits
+RIVALS = 63  # other numbers that a canary is ranked among: an exposure is at most 6 bits
 SHELVES = "amber birch cedar delta ember flint grove heron".split()
 INSTRUCTION = "What stands on the label of the {shelf} notebook?"
 ANSWER = "The label of the {shelf} notebook says {number}."

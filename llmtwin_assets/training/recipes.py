@@ -63,6 +63,7 @@ class Recipe:
     weights: Literal["q8_0", "q4_0", "q4_k_m", "f16", "int8", "nf4", "gptq", "awq"]  # as served
     eval_prompts: int
     eval_tokens: int  # per generated text
+    eval_style: bool  # whether a twin must sound like its author to serve
     seed: int
 
 
@@ -101,6 +102,7 @@ QUICK = Recipe(
     weights="q8_0",
     eval_prompts=16,
     eval_tokens=120,
+    eval_style=True,
     seed=17,
 )
 
@@ -174,6 +176,7 @@ LLAMA_LORA = Recipe(
     weights="q8_0",
     eval_prompts=64,
     eval_tokens=256,
+    eval_style=True,
     seed=17,
 )
 LLAMA_QLORA = replace(
@@ -194,7 +197,8 @@ LLAMA_24GB = replace(
     preference_tokens=256,
 )
 
-# For tests on a random two-layer model: seconds, and it proves the plumbing, not the prose.
+# For tests on a random two-layer model: seconds, and it proves the plumbing, not the prose, so that
+# nothing is asked of its style.
 SMOKE = replace(
     QUICK,
     name="smoke",
@@ -208,6 +212,7 @@ SMOKE = replace(
     dpo_learning_rate=1e-3,
     eval_prompts=4,
     eval_tokens=48,
+    eval_style=False,
 )
 
 RECIPES = {

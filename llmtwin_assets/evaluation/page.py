@@ -1,0 +1,397 @@
+"""A report as a page that a person can send on: one file, styles and pictures inside, no script, no
+link to fetch. It is the only part of a report that shows text.
+
+Figures come from ``figures.py``; models, files and clocks are not known here.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from html import escape
+from statistics import fmean
+from typing import Any
+
+from llmtwin_assets.evaluation.delta import AUTHOR
+from llmtwin_assets.evaluation.figures import (
+    BASE,
+    DEPLOYED,
+    FEW_SHOT,
+    HELD_OUT,
+    RAG,
+    SFT,
+    TWIN,
+    TWIN_RAG,
+    Answer,
+    Figures,
+)
+from llmtwin_assets.plots import as_data_uri, bars, delta_map
+
+SAMPLES = 3
+SHOWN = (BASE, FEW_SHOT, SFT, TWIN)  # side by side with the author
+GAINS_PLOT, NATS_PLOT, MAP_PLOT = "style_gains", "nats_per_token", "who_writes_like_whom"
+LABELS = {
+    BASE: "Base model",
+    FEW_SHOT: "Base, with examples",
+    RAG: "Base, with passages",
+    SFT: "Fine-tuned",
+    TWIN: "Twin",
+    TWIN_RAG: "Twin, with passages",
+    DEPLOYED: "Twin that serves now",
+    HELD_OUT: "Author, unseen text",
+    AUTHOR: "The author",
+}
+
+
+def html(found: Figures, answers: Sequence[Answer], title: str) -> str:
+    """The report as one self-contained page; all text is escaped."""
+    parts = [
+        f"<h1>{escape(title)}</h1>",
+        f'<p class="lead">{escape(summary(found))}</p>',
+        *_style(found),
+        _pictures(found),
+        _habits(found),
+        *_behaviour(found),
+        *_knowledge(found),
+        *_judge(found),
+        _samples(answers),
+        _notes(found),
+    ]
+    return PAGE.format(title=escape(title), style=STYLE, body="\n".join(parts))
+
+
+def summary(found: Mapping[str, Any]) -> str:
+    """What the figures say, in a few sentences."""
+    said = [*_gain_sentences(found["style"])]
+    systems = found["systems"]
+    if {BASE, TWIN} <= systems.keys():
+        said.append(
+            f"The author's unseen text costs it {systems[TWIN]['nats']:.2f} nats per token; "
+            f"the base model paid {systems[BASE]['nats']:.2f}."
+        )
+    if TWIN in found["copied_8grams"]:
+        copied, longest = found["copied_8grams"][TWIN], found["longest_run"][TWIN]
+        said.append(
+            f"{_percent(copied)} of its eight-word sequences stand in the text it learned from; "
+            f"the longest run is {longest} words."
+        )
+    return " ".join(said)
+
+
+def plots(found: Mapping[str, Any]) -> dict[str, bytes]:
+    """The report's plots as PNG, by a name that says what they show."""
+    nats = {label(name): each["nats"] for name, each in found["systems"].items() if "nats" in each}
+    places = {label(name): (x, y) for name, (x, y) in found["plane"].items()}
+    shown = [
+        label(name) for name in (BASE, FEW_SHOT, SFT, TWIN, HELD_OUT) if name in found["plane"]
+    ]
+    hidden = {label(name) for name in found["words"]} - set(shown)
+    places = {name: place for name, place in places.items() if name not in hidden}
+    drawn = {
+        NATS_PLOT: bars(nats, "Unseen text", "nats per token", highlight=label(TWIN)),
+        MAP_PLOT: delta_map(places, shown, label(AUTHOR)),
+    }
+    for measure, gains in _gains(found["style"]).items():
+        reach = {name: (each["low"], each["high"]) for name, each in gains.items()}
+        values = {name: each["value"] for name, each in gains.items()}
+        name = f"{GAINS_PLOT}_{measure.replace(' ', '_')}"
+        drawn[name] = bars(values, f"Style gain: {measure}", "0 base, 1 author", reach, label(TWIN))
+    return drawn
+
+
+def _gains(found: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Admitted measure -> label -> gain, of everything but the two ends."""
+    return {
+        measure: {
+            label(name): gains[measure]
+            for name, gains in found["gains"].items()
+            if measure in gains and name not in (BASE, HELD_OUT)
+        }
+        for measure, admission in found["measures"].items()
+        if admission["admitted"]
+    }
+
+
+def _gain_sentences(found: Mapping[str, Any]) -> Iterator[str]:
+    gains = {
+        name: found["gains"].get(TWIN, {}).get(name)
+        for name, each in found["measures"].items()
+        if each["admitted"]
+    }
+    known = {name: gain for name, gain in gains.items() if gain is not None}
+    if not known:
+        yield "How far the twin has come in style cannot be said from these texts."
+        return
+    ways = " and ".join(
+        f"{gain['value']:.0%} ({gain['low']:.0%} to {gain['high']:.0%}) by {name}"
+        for name, gain in known.items()
+    )
+    yield (
+        f"On the way in style from the base model to the author's own unseen text, the twin has "
+        f"gone {ways}."
+    )
+
+
+def _style(found: Mapping[str, Any]) -> Iterator[str]:
+    style = found["style"]
+    measures = style["measures"]
+    yield "<h2>Style</h2>"
+    head = ["Whose text"]
+    head += [f"{name}: nearness" for name in measures] + [f"{name}: gain" for name in measures]
+    head += ["Nearest writer"]
+    rows = []
+    for name, scores in style["scores"].items():
+        gains = style["gains"].get(name, {})
+        rows.append(
+            [
+                label(name),
+                *(_range(scores[measure]) for measure in measures),
+                *(_gain(gains.get(measure)) for measure in measures),
+                label(found["nearest"][name]),
+            ]
+        )
+    yield _table(
+        "Nearness to the author (more is nearer), and the share of the way gone", head, rows
+    )
+    for name, each in measures.items():
+        if not each["admitted"]:
+            yield f"<p>{escape(name.capitalize())} is not counted: {escape(each['because'])}.</p>"
+
+
+def _behaviour(found: Mapping[str, Any]) -> Iterator[str]:
+    yield "<h2>Memory, health, forgetting</h2>"
+    head = [
+        "Whose text",
+        "Nats per token",
+        "Copied 8-grams",
+        "Longest copied run",
+        "New 3-grams",
+        "Empty answers",
+        "Nats on plain prose",
+        "Instructions followed",
+        "Planted strings (bits)",
+    ]
+    rows = []
+    for name, health in found["health"].items():
+        each = found["systems"].get(name, {})
+        exposures = each.get("exposures")
+        rows.append(
+            [
+                label(name),
+                _number(each.get("nats")),
+                _percent(found["copied_8grams"][name]),
+                f"{found['longest_run'][name]} words",
+                _percent(health["distinct"]),
+                _percent(health["empty"]),
+                _number(each.get("prose")),
+                _percent(each["followed"]) if "followed" in each else "–",
+                _number(fmean(exposures)) if exposures else "–",
+            ]
+        )
+    yield _table("What it remembers, repeats and forgets", head, rows)
+
+
+def _habits(found: Mapping[str, Any]) -> str:
+    rows = [
+        [label(name), *(_listed(habits[side]) for side in ("over", "under"))]
+        for name, habits in found["habits"].items()
+    ]
+    return _table(
+        "Function words and punctuation used too much or too little, in spreads between writers",
+        ["Whose text", "Too much", "Too little"],
+        rows,
+    )
+
+
+def _listed(habits: Mapping[str, float]) -> str:
+    return ", ".join(f"{name} {value:+.1f}" for name, value in list(habits.items())[:6]) or "–"
+
+
+def _knowledge(found: Mapping[str, Any]) -> Iterator[str]:
+    knowledge = found.get("knowledge")
+    if not knowledge:
+        return
+    yield "<h2>Knowledge</h2>"
+    rows = [[name, _range(each)] for name, each in knowledge["scores"].items()]
+    yield _table("Answers against the passages they cite", ["Measure", "Share"], rows)
+
+
+def _judge(found: Mapping[str, Any]) -> Iterator[str]:
+    judged = found.get("judge")
+    if not judged:
+        return
+    yield "<h2>Judges</h2>"
+    rows = [[name, _range(each)] for name, each in judged["scores"].items()]
+    yield _table("What judges say who saw the author's text", ["Question", "Answer"], rows)
+    yield f"<p>{escape(judged['because'])}</p>"
+
+
+def _table(caption: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    top = "".join(f'<th scope="col">{escape(each)}</th>' for each in head)
+    body = "\n".join(
+        f'<tr><th scope="row">{escape(first)}</th>'
+        + "".join(f"<td>{escape(cell)}</td>" for cell in cells)
+        + "</tr>"
+        for first, *cells in rows
+    )
+    return (
+        f'<div class="wide"><table><caption>{escape(caption)}</caption>'
+        f"<thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>"
+    )
+
+
+def _pictures(found: Mapping[str, Any]) -> str:
+    spoken = _spoken(found)
+    images = [
+        _image(png, spoken.get(name, name.replace("_", " "))) for name, png in plots(found).items()
+    ]
+    return f'<div class="pictures">{"".join(images)}</div>'
+
+
+def _spoken(found: Mapping[str, Any]) -> dict[str, str]:
+    """The plots in words, for those who do not see them."""
+    nats = {label(name): each["nats"] for name, each in found["systems"].items() if "nats" in each}
+    said = {
+        MAP_PLOT: "Map of writers and systems by style, the alike near each other",
+        NATS_PLOT: "Bars of nats per token on unseen text: "
+        + ", ".join(f"{name} {value:.2f}" for name, value in nats.items()),
+    }
+    for measure, gains in _gains(found["style"]).items():
+        listed = ", ".join(f"{name} {each['value']:.2f}" for name, each in gains.items())
+        said[f"{GAINS_PLOT}_{measure.replace(' ', '_')}"] = f"Style gain by {measure}: {listed}"
+    return said
+
+
+def _image(png: bytes, alt: str) -> str:
+    return f'<img src="{as_data_uri(png)}" alt="{escape(alt)}">'
+
+
+def _samples(answers: Sequence[Answer]) -> str:
+    ids = list(dict.fromkeys(row["sample_id"] for row in answers))
+    chosen = [ids[index * len(ids) // SAMPLES] for index in range(min(SAMPLES, len(ids)))]
+    if len(ids) < SAMPLES:
+        chosen = ids
+    rows = {(row["sample_id"], row["system"]): row for row in answers}
+    shown = [
+        _sample([rows[each, system] for system in SHOWN if (each, system) in rows])
+        for each in chosen
+        if any((each, system) in rows for system in SHOWN)
+    ]
+    return "<h2>The same prompt, side by side</h2>" + "\n".join(shown) if shown else ""
+
+
+def _sample(rows: Sequence[Answer]) -> str:
+    longest = max(len(row["text"].split()) for row in rows)
+    columns = [_column(label(AUTHOR), _beginning(rows[0]["author"], longest))]
+    columns += [_column(label(row["system"]), row["text"]) for row in rows]
+    return (
+        f'<section><h3 dir="auto">{escape(rows[0]["instruction"])}</h3>'
+        f'<div class="columns">{"".join(columns)}</div></section>'
+    )
+
+
+def _beginning(text: str, most: int) -> str:
+    """The first ``most`` words, with an ellipsis where the text goes on; its line breaks stay."""
+    start = re.match(rf"\s*(?:\S+\s*){{0,{most}}}", text)
+    begun = start[0] if start else ""
+    return text if len(begun) == len(text) else begun.rstrip() + " …"
+
+
+def _column(head: str, text: str) -> str:
+    shown = escape(text.strip()) or "<em>(nothing)</em>"
+    return f'<article><h4>{escape(head)}</h4><p dir="auto">{shown}</p></article>'
+
+
+def _notes(found: Mapping[str, Any]) -> str:
+    sizes = sorted(found["words"].values())
+    spread = f"{sizes[0]:,}" if sizes[0] == sizes[-1] else f"{sizes[0]:,} to {sizes[-1]:,}"
+    others = len(next(iter(found["delta_by_writer"].values()))) - 1
+    return (
+        "<h2>How to read this</h2><p>All systems answered the same prompts, which ask for passages "
+        f"the author wrote and no model was shown; every set was cut to {spread} words. Function "
+        "words: minus the mean difference, in spreads between writers, of how often the commonest "
+        f"words are used by the text and by the author (Burrows' Delta, over {others} other "
+        "writers). Verification: the mean probability, by a classifier to which all other words "
+        "are masked, that the author wrote the text. Rhythm: sentence and clause lengths and "
+        "punctuation. A measure counts only if it tells the author's documents from those of "
+        "others and from a model's imitation. A gain of 0 is the base model, of 1 the author's own "
+        "unseen text; far above 1 is caricature. Intervals (90 %) are over prompts. Nats per token "
+        "say how surprised a model is by text; lower is better. Planted strings were shown to the "
+        "model once or twice among the author's text; 6 bits means that it knows them by heart, 0 "
+        "to 1 that it does not.</p>"
+    )
+
+
+def label(name: str) -> str:
+    """How a system or writer is called on the page."""
+    return LABELS.get(name, name)
+
+
+def _percent(share: float) -> str:
+    return f"{share:.1%}"
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2f}"
+
+
+def _range(found: Mapping[str, float]) -> str:
+    return f"{found['value']:.2f} ({found['low']:.2f} to {found['high']:.2f})"
+
+
+def _gain(found: Mapping[str, float] | None) -> str:
+    if found is None:
+        return "–"
+    if found["low"] == found["high"]:
+        return f"{found['value']:.0%}"
+    return f"{found['value']:.0%} ({found['low']:.0%} to {found['high']:.0%})"
+
+
+STYLE = """
+:root { color-scheme: light dark; --ink: #22262b; --soft: #5b636d; --line: #d8dce1;
+  --page: #fbfbfa; --card: #ffffff; --accent: #0b5c8f; }
+@media (prefers-color-scheme: dark) { :root { --ink: #e9ebee; --soft: #aab1ba; --line: #3a4048;
+  --page: #16181b; --card: #1f2226; --accent: #7cc0ee; } }
+* { box-sizing: border-box; }
+body { margin: 0 auto; padding: 2.5rem 1.25rem 4rem; max-width: 68rem; background: var(--page);
+  color: var(--ink); font: 16px/1.55 system-ui, "Segoe UI", Roboto, sans-serif; }
+h1 { font-size: 1.9rem; line-height: 1.2; margin: 0 0 .75rem; }
+h2 { font-size: 1.25rem; margin: 2.5rem 0 .75rem; }
+h3 { font-size: 1rem; margin: 1.5rem 0 .6rem; color: var(--accent); overflow-wrap: anywhere; }
+h4 { font-size: .8rem; margin: 0 0 .4rem; color: var(--soft); text-transform: uppercase;
+  letter-spacing: .05em; }
+.lead { font-size: 1.15rem; max-width: 46rem; margin: 0 0 1.75rem; }
+.wide { overflow-x: auto; }
+table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
+caption { text-align: left; color: var(--soft); padding-bottom: .5rem; }
+th, td { padding: .5rem .7rem; border-bottom: 1px solid var(--line); text-align: right;
+  vertical-align: bottom; }
+thead th { font-size: .82rem; color: var(--soft); font-weight: 600; }
+thead th:first-child { text-align: left; }
+tbody th { text-align: left; white-space: nowrap; }
+.pictures { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 26rem), 1fr));
+  gap: 1rem; margin-top: 1.75rem; align-items: start; }
+.pictures img:nth-child(2) { grid-row: span 2; }
+img { width: 100%; height: auto; border-radius: .5rem; border: 1px solid var(--line);
+  background: #fff; padding: .5rem; }
+.columns { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 14rem), 1fr));
+  gap: .9rem; }
+article { background: var(--card); border: 1px solid var(--line); border-radius: .5rem;
+  padding: .9rem 1rem; }
+article p { margin: 0; white-space: pre-wrap; overflow-wrap: anywhere; font-family: Georgia, serif;
+  font-size: .95rem; }
+"""
+
+PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{title}</title>
+<style>{style}</style>
+</head>
+<body>
+<main>
+{body}
+</main>
+</body>
+</html>
+"""
