@@ -76,7 +76,10 @@ def main() -> None:
         given.output.joinpath("figures.json").write_text(json.dumps(found), "utf-8")
         return
     with tempfile.TemporaryDirectory() as folder:
-        results = {name: _in_a_process(name, given, data, Path(folder)) for name in SYSTEMS}
+        results = {}
+        for name in SYSTEMS:
+            results[name] = _in_a_process(name, given, data, Path(folder))
+            progress(json.dumps(results[name]))
         results["resume"] = resume(base, data, recipe, Path(folder))
         results["Pipes"] = pipes(Path(folder))
     ours, peer = results["ours"], results["trl, same arithmetic"]
@@ -282,11 +285,15 @@ def _script(spec: dict[str, Any], output: Path, kill: bool) -> tuple[float, dict
     command = [sys.executable, "-m", "llmtwin_assets.training.sft", str(file)]
     before = os.times()
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-    while kill and not list(work.glob(f"checkpoint-*/{checkpoints.SEAL}")):
+    while (
+        kill and process.poll() is None and not list(work.glob(f"checkpoint-*/{checkpoints.SEAL}"))
+    ):
         time.sleep(0.02)
     if kill:
         os.kill(process.pid, signal.SIGKILL)
     process.wait()
+    if process.returncode and not kill:
+        raise SystemExit(f"{' '.join(command)} failed; run it by hand to see why")
     after = os.times()
     seconds = after.children_user - before.children_user
     seconds += after.children_system - before.children_system
