@@ -42,7 +42,11 @@ from resources.compute import QUIET
 from resources.embedder import Embedder
 from resources.vectors import open_vectors
 
-LORA_RATE = {"sft_learning_rate": 5e-4, "warmup_steps": 5}  # what the recipes with adapters have
+LORA: dict[str, Any] = {  # what the recipes with adapters have
+    "sft_method": "lora",
+    "sft_learning_rate": 5e-4,
+    "sft_warmup_steps": 5,
+}
 PASSAGES = 3  # before a question
 DATA = ["raw_articles", "raw_posts", "raw_repositories", *FEATURES, "instruct_dataset"]
 
@@ -89,7 +93,9 @@ class Bench:
             "author_name": self.name,
             "recipe": asdict(plan),
         }
-        folder = self.stage(f"sft-{plan.method}-{plan.seed}", "llmtwin_assets.training.sft", spec)
+        folder = self.stage(
+            f"sft-{plan.sft_method}-{plan.seed}", "llmtwin_assets.training.sft", spec
+        )
         return folder / "model"
 
     def dpo(self, plan: Recipe, model: Path) -> Path:
@@ -149,7 +155,7 @@ def train(bench: Bench, plan: Recipe, seeds: int) -> dict[str, list[Path]]:
         seeded = replace(plan, seed=seed)
         found["sft"].append(bench.sft(seeded))
         found["dpo"].append(bench.dpo(seeded, found["sft"][-1]))
-        found["lora"].append(bench.sft(replace(seeded, method="lora", **LORA_RATE)))
+        found["lora"].append(bench.sft(replace(seeded, **LORA)))
     return found
 
 
