@@ -130,7 +130,8 @@ def recipes(as_json: JsonOption = False) -> None:
         from resources import base_model
 
         settings = prepared()
-        shape = memory.shape(base_model.resolve(settings.base_model, settings.models))
+        base = base_model.resolve(settings.base_model, settings.models)
+        shape = memory.shape(base)
         needs: dict[str, dict[str, Any]] = {
             name: {
                 "source": recipe.source,
@@ -143,7 +144,7 @@ def recipes(as_json: JsonOption = False) -> None:
             print_json(needs)
             return
         where, free = memory.available()
-        public = base_model.public_name(settings.base_model)
+        public = base_model.public_name(settings.base_model, base)
         print(f"For {public}, sequences of full length; {where} has {free / memory.GB:.1f} GB:\n")
         for name, need in needs.items():
             most = max(sum(need[stage].values()) for stage in ("sft", "dpo"))

@@ -67,9 +67,14 @@ def resolve(name: str, cache: Path) -> Path:
     return directory
 
 
-def public_name(name: str) -> str:
-    """A model's name as others may read it: of a directory of this machine, its last part."""
-    return name if name in BUNDLED or not Path(name).expanduser().is_dir() else Path(name).name
+def public_name(name: str, directory: Path) -> str:
+    """A model's name as others may read it, ``directory`` being where ``resolve`` found it: of a
+    directory of this machine its last part, of a model of the hub the exact revision too."""
+    if name in BUNDLED:
+        return name
+    if Path(name).expanduser().is_dir():
+        return directory.name
+    return f"{name.partition('@')[0]}@{directory.name}"
 
 
 def fingerprint(directory: Path) -> str:

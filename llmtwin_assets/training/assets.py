@@ -87,7 +87,7 @@ def sft_checkpoint(
         held_out = result["history"]["held_out_loss"]
         facts = {
             "base": inputs["base"],
-            "base_name": base_models.public_name(settings.base_model),
+            "base_name": base_models.public_name(settings.base_model, base),
             "made_of": result["made_of"],
             "train_words": data.facts["train_words"],
             "recipe": asdict(plan),

@@ -85,8 +85,13 @@ def test_a_template_can_reach_nothing_but_the_chat(copy: Path) -> None:
 
 
 def test_the_name_of_a_local_model_shows_no_path_of_the_machine(copy: Path) -> None:
-    assert base_model.public_name(str(copy)) == "copy"
-    assert base_model.public_name("owner/model@main") == "owner/model@main"
+    assert base_model.public_name(str(copy), copy) == "copy"
+
+
+def test_the_name_of_a_model_of_the_hub_says_its_exact_revision() -> None:
+    for name in ("owner/model", "owner/model@main"):
+        found = base_model.public_name(name, Path("/cache/snapshots/a1b2c3"))
+        assert found == "owner/model@a1b2c3"
 
 
 @pytest.mark.parametrize("name", ["config.json", "tokenizer.json"])
