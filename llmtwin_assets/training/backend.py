@@ -105,8 +105,8 @@ def save(trainer: Any, tokenizer: Any, source: Path, output: Path, method: Metho
     adapters ``<output>/adapter``.
 
     An adapter that was trained over 4-bit weights is merged into the 16-bit weights of ``source``,
-    and so is one over weights that are spread over several devices. Every process has to call it;
-    the first one writes.
+    and so is one over weights that are spread over several devices, both in main memory, as a GPU
+    that needed 4 bits has no room for 16. Every process has to call it; the first one writes.
     """
     several = script.processes() > 1
     # Weights that are spread over devices are gathered by all processes together.
@@ -153,7 +153,7 @@ def _onto(source: Path, adapter: Path) -> Any:
     """The 16-bit model of ``source`` under a trained adapter."""
     from peft import PeftModel
 
-    model, _ = models.load(source, "bfloat16")
+    model, _ = models.load(source, "bfloat16", place=False)
     return PeftModel.from_pretrained(model, str(adapter))
 
 

@@ -23,14 +23,16 @@ class EmptyMeasureError(LlmTwinError):
     """There is nothing to measure: no text, or prompts and completions of different number."""
 
 
-def load(directory: Path, dtype: str = "float32", four_bits: bool = False) -> tuple[Any, Any]:
+def load(
+    directory: Path, dtype: str = "float32", four_bits: bool = False, place: bool = True
+) -> tuple[Any, Any]:
     """The model and tokenizer of a directory, on the GPU if there is one, ready to evaluate.
 
     The directory holds safetensors, of 16 bits or quantised by torchao or bitsandbytes, or a
     ``model-*.gguf`` beside the configuration and tokenizer, whose weights are unpacked. ``dtype``
     is ``float32`` or ``bfloat16``. With ``four_bits`` the weights are quantised as QLoRA has it
-    (NF4, the scales too). Code that comes with a model is never run. Raises
-    ``BaseModelMissingError`` or ``BaseModelDamagedError``.
+    (NF4, the scales too); without ``place`` the model stays in main memory. Code that comes with a
+    model is never run. Raises ``BaseModelMissingError`` or ``BaseModelDamagedError``.
     """
     base_model.check(directory)
     quiet()
@@ -51,7 +53,8 @@ def load(directory: Path, dtype: str = "float32", four_bits: bool = False) -> tu
         _keep_gradients(model)
     model.eval()
     alone = os.environ.get("WORLD_SIZE", "1") == "1"  # else accelerate places and spreads it
-    if alone and device() != "cpu" and getattr(model, "hf_quantizer", None) is None:
+    placed = getattr(model, "is_loaded_in_4bit", False)  # by bitsandbytes, while it was loaded
+    if place and alone and device() != "cpu" and not placed:
         model.to(device())
     return model, tokenizer_of(directory)
 
