@@ -20,15 +20,21 @@ import subprocess
 import sys
 from dataclasses import asdict, replace
 from pathlib import Path
+from statistics import fmean, stdev
 from typing import Any
 
 import dagster as dg
 
 from benchmarks.orchestration import run as materialise
-from benchmarks.output import progress
+from benchmarks.output import emit, goal, progress
+from llmtwin_assets import steps
 from llmtwin_assets.authors import AuthorsFile
 from llmtwin_assets.datasets.assets import SAMPLES, read_samples
-from llmtwin_assets.evaluation.contexts import gather, write_contexts
+from llmtwin_assets.evaluation.checks import judges
+from llmtwin_assets.evaluation.contexts import FEW_SHOT, PASSAGES, gather, write_contexts
+from llmtwin_assets.evaluation.figures import BASE, HELD_OUT, RAG, SFT, TWIN, Figures, figures
+from llmtwin_assets.evaluation.measure import ANSWERS, read_answers
+from llmtwin_assets.features.assets import read_documents
 from llmtwin_assets.overview import FEATURES
 from llmtwin_assets.records import InstructSample, Passage, PreferenceSample, to_frame
 from llmtwin_assets.retrieval.search import retrieve
@@ -40,14 +46,10 @@ from resources import base_model
 from resources.artifacts import ArtifactStore, open_artifacts, write_atomically
 from resources.compute import QUIET
 from resources.embedder import Embedder
+from resources.reference_writers import ReferenceWriters
 from resources.vectors import open_vectors
 
-LORA: dict[str, Any] = {  # what the recipes with adapters have
-    "sft_method": "lora",
-    "sft_learning_rate": 5e-4,
-    "sft_warmup_steps": 5,
-}
-PASSAGES = 3  # before a question
+SHOWN = 3  # passages before a question
 DATA = ["raw_articles", "raw_posts", "raw_repositories", *FEATURES, "instruct_dataset"]
 
 
@@ -64,8 +66,7 @@ class Bench:
         materialise(self.settings, instance, author, self.artifacts, list(dict.fromkeys(DATA)))
         self.base = base_model.resolve(self.settings.base_model, self.settings.models)
         self.name = AuthorsFile(self.settings.authors_file).read().author(author).name
-        data = self.artifacts.current(author, "instruct_dataset")
-        assert data is not None
+        data = steps.current(self.artifacts, author, "instruct_dataset")
         self.samples_file = data.file(SAMPLES)
         self.samples: list[InstructSample] = read_samples(data)
 
@@ -132,7 +133,7 @@ class Bench:
         embedder = Embedder(self.settings.embedder)
 
         def find(question: str) -> list[Passage]:
-            return retrieve(self.author, question, PASSAGES, vectors, embedder, "train")
+            return retrieve(self.author, question, SHOWN, vectors, embedder, "train")
 
         write_contexts(contexts, gather(self.samples, plan.eval_prompts, find))
         spec = {
@@ -148,15 +149,80 @@ class Bench:
         return self.stage(f"answers-{plan.seed}", "llmtwin_assets.evaluation.measure", spec)
 
 
-def train(bench: Bench, plan: Recipe, seeds: int) -> dict[str, list[Path]]:
-    """System -> its model of each seed."""
-    found: dict[str, list[Path]] = {"sft": [], "dpo": [], "lora": []}
-    for seed in range(plan.seed, plan.seed + seeds):
-        seeded = replace(plan, seed=seed)
-        found["sft"].append(bench.sft(seeded))
-        found["dpo"].append(bench.dpo(seeded, found["sft"][-1]))
-        found["lora"].append(bench.sft(replace(seeded, **LORA)))
-    return found
+def train(bench: Bench, plan: Recipe) -> dict[str, Path]:
+    """Trained system -> its model."""
+    sft = bench.sft(plan)
+    # As the recipes with adapters have it.
+    lora = bench.sft(replace(plan, sft_method="lora", sft_learning_rate=5e-4, sft_warmup_steps=5))
+    return {SFT: sft, TWIN: bench.dpo(plan, sft), "lora": lora}
+
+
+def systems(bench: Bench, trained: dict[str, Path]) -> dict[str, dict[str, Any]]:
+    """What answers, as the measuring script names it."""
+    base = str(bench.base)
+    return {
+        BASE: {"model": base, "probe": True},
+        FEW_SHOT: {"model": base, "context": FEW_SHOT},
+        RAG: {"model": base, "context": PASSAGES},
+        **{name: {"model": str(model), "probe": True} for name, model in trained.items()},
+    }
+
+
+def score(bench: Bench, plan: Recipe, answers: Path) -> Figures:
+    """All figures of one seed's answers."""
+    measured = json.loads((answers / "result.json").read_text("utf-8"))["systems"]
+    documents = read_documents(steps.current(bench.artifacts, bench.author, "cleaned_documents"))
+    train = [document.text for document in documents if document.split == "train"]
+    writers = ReferenceWriters(bench.settings.reference_writers).load()
+    return figures(measured, read_answers(answers / ANSWERS), train, writers, plan.seed)
+
+
+def over_seeds(seeds: list[dict[str, float]]) -> dict[str, float]:
+    """The mean of a figure with its interval: over prompts, as each seed has it, and over seeds."""
+    values = [each["value"] for each in seeds]
+    prompts = fmean((each["high"] - each["low"]) / 2 for each in seeds)
+    spread = 1.645 * stdev(values) / len(values) ** 0.5 if len(values) > 1 else 0.0
+    reach = (prompts**2 + spread**2) ** 0.5
+    found = fmean(values)
+    return {
+        "value": round(found, 3),
+        "low": round(found - reach, 3),
+        "high": round(found + reach, 3),
+    }
+
+
+def row(found: list[Figures], system: str) -> dict[str, Any]:
+    """One system's figures over all seeds that have it."""
+    those = [each for each in found if system in each["words"]]
+    measures = those[0]["style"]["measures"]
+    styled = {
+        f"{kind} ({measure})": over_seeds([each["style"][kind][system][measure] for each in those])
+        for measure in measures
+        for kind in ("scores", "gains")
+        if all(measure in each["style"][kind].get(system, {}) for each in those)
+    }
+    plain = {
+        name: round(fmean(each["systems"][system][name] for each in those), 3)
+        for name in ("nats", "prose", "followed")
+        if all(name in each["systems"].get(system, {}) for each in those)
+    }
+    exposed = [
+        bits for each in those for bits in each["systems"].get(system, {}).get("exposures", [])
+    ]
+    return {
+        "seeds": len(those),
+        **plain,
+        **styled,
+        "nearest writer": [each["nearest"][system] for each in those],
+        "copied 8-grams": round(fmean(each["copied_8grams"][system] for each in those), 5),
+        **({"exposure (bits)": round(fmean(exposed), 2)} if exposed else {}),
+    }
+
+
+def gates(found: Figures) -> dict[str, bool]:
+    """What each gate of the report would say of this twin."""
+    facts = {"found": found, "style_decides": True}
+    return {judge.__name__: judge(facts).passed for judge in judges}
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -167,8 +233,26 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--recipe", default="full")
     parser.add_argument("--home", type=Path, default=Path(".llmtwin/benchmarks/twin"))
     options = parser.parse_args(argv)
+    plan = recipe(options.recipe)
     bench = Bench(options.author, options.home.resolve())
-    train(bench, recipe(options.recipe), options.seeds)
+    found = []
+    for seed in range(plan.seed, plan.seed + options.seeds):
+        seeded = replace(plan, seed=seed)
+        answers = bench.answers(seeded, systems(bench, train(bench, seeded)))
+        found.append(score(bench, seeded, answers))
+    results: dict[str, Any] = {name: row(found, name) for name in found[0]["words"]}
+    results["gates open"] = [gates(each) for each in found]
+    results["measures"] = found[0]["style"]["measures"]
+    twin, author = results[TWIN], results[HELD_OUT]
+    copies = goal(0.01, twin["copied 8-grams"])
+    goals = {"copied 8-grams": copies}
+    if "gains (function words)" in twin:
+        gain = twin["gains (function words)"]["value"]
+        goals["style gain (function words)"] = goal(0.9, gain, at_most=False)
+    if "scores (verification)" in twin:
+        beyond = twin["scores (verification)"]["value"] - author["scores (verification)"]["high"]
+        goals["verification beyond the author's own interval"] = goal(0.0, round(beyond, 3))
+    emit("twin", f"{options.author}, recipe {plan.name}, {options.seeds} seeds", results, goals)
 
 
 if __name__ == "__main__":

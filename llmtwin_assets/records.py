@@ -82,6 +82,8 @@ class Chunk:
     title: str
     url: str
     split: Split
+    published: date | None = None
+    passages: int = 1  # chunks that its document has
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,7 @@ class Settings:
     artifacts_url: str
     base_model: str
     embedder: str
+    reranker: str  # a cross-encoder that orders what search finds; none without one
     reference_writers: Path | None  # a folder; the packaged public-domain writers without one
     recipe: str
     reporters: str  # trl reporters that training figures go to as well, by commas
@@ -80,6 +81,7 @@ def from_environment(environ: Mapping[str, str] = os.environ) -> Settings:
         artifacts_url=chosen("ARTIFACTS_URL", f"file://{home}/artifacts"),
         base_model=chosen("BASE_MODEL", "smollm2-135m"),
         embedder=chosen("EMBEDDER", "all-minilm-l6-v2"),
+        reranker=chosen("RERANKER", ""),
         reference_writers=Path(writers).expanduser() if writers else None,
         recipe=chosen("RECIPE", "quick"),
         reporters=chosen("REPORTERS", ""),

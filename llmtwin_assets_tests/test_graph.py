@@ -170,8 +170,8 @@ def test_a_deleted_article_leaves_no_chunks_and_no_points(world: World, essays: 
     assert vectors.count("ada") == chunks.height
     embedder = Embedder(world.settings.embedder)
     asked = embedder.embed([essay(2)[-300:]])[0].tolist()
-    hits = vectors.search("ada", asked, essay(2)[-300:], 50)
-    assert not any("essay-00002" in hit.payload["url"] for hit in hits)
+    for hits in vectors.search("ada", [asked, essay(2)[-300:]], 50):
+        assert not any("essay-00002" in hit.payload["url"] for hit in hits)
 
 
 def test_an_unreadable_file_is_reported_and_the_run_succeeds(world: World, essays: Path) -> None:

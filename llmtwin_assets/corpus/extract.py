@@ -6,6 +6,7 @@ headings, lists, quotes and code to the last space matter, and text is not enoug
 
 import codecs
 import re
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,13 +14,14 @@ from llmtwin_assets.corpus import html_text
 from llmtwin_assets.corpus.page_facts import Facts, facts_of
 from llmtwin_assets.corpus.tidy import tidied
 
-VERSION = "extract-1"
+VERSION = "extract-2"
 BLOCKS = frozenset(
     "p li h1 h2 h3 h4 h5 h6 pre blockquote td th dt dd figcaption summary div section article "
     "main address center header footer aside nav form fieldset figure body".split()
 )
 MOST_ELEMENTS = 100_000
 HEADINGS = frozenset("h1 h2 h3 h4 h5 h6".split())
+LISTS = frozenset("ul ol dl table".split())
 ATOMIC = frozenset(("pre",))  # read whole, whatever is in it
 NEVER = frozenset("nav footer button form dialog".split())
 SHORT = 4  # words: as few may stand anywhere, and count only between what is content
@@ -153,7 +155,7 @@ def _content(tree: Any, lines: list[str]) -> set[Any]:
 def _belonging(blocks: list[Block], content: set[Any]) -> list[Block]:
     """Blocks that were not found and belong to those that were: code, captions and tables beside
     them, the other items of their lists, headings before them."""
-    lists = {e for c in content for e in c.iterancestors() if e.tag in ("ul", "ol", "dl", "table")}
+    lists = _mostly_content(blocks, content)
     parents = {element.getparent() for element in content}
     belonging = []
     for number, block in enumerate(blocks):
@@ -168,6 +170,20 @@ def _belonging(blocks: list[Block], content: set[Any]) -> list[Block]:
         ):
             belonging.append(block)
     return belonging
+
+
+def _mostly_content(blocks: list[Block], content: set[Any]) -> set[Any]:
+    """Lists and tables of which at least half of the blocks with enough words were found: of a list
+    of links to other articles, now and then one line stands in the text too."""
+    found: Counter[Any] = Counter()
+    total: Counter[Any] = Counter()
+    for block in blocks:
+        if block.long:
+            around = [e for e in block.element.iterancestors() if e.tag in LISTS]
+            total.update(around)
+            if block.element in content:
+                found.update(around)
+    return {element for element, count in found.items() if 2 * count >= total[element]}
 
 
 def _located(source: str, url: str) -> str:
@@ -194,13 +210,24 @@ def _blocks(tree: Any) -> list[Block]:
         texts, own = [element.text or ""], [element]
         for child in element:
             if child.tag in ATOMIC or next(child.iter(*BLOCKS), None) is None:
-                texts.append("".join(child.itertext()) if isinstance(child.tag, str) else "")
+                texts.append(_inline(child))
                 own += child.iter()
+            else:
+                texts.append(" ")
             texts.append(child.tail or "")
-        words = " ".join(_words(" ".join(texts)))
+        words = " ".join(_words("".join(texts)))
         if words:
             found.append(Block(element, tuple(own), words))
     return found
+
+
+def _inline(element: Any) -> str:
+    """The text in an inline element. Letters of one word may stand in several elements (a drop
+    cap); a line break parts words."""
+    if not isinstance(element.tag, str):
+        return ""
+    breaks = element.tag == "br" or next(element.iter("br"), None) is not None
+    return f" {' '.join(element.itertext())} " if breaks else "".join(element.itertext())
 
 
 def _inside(element: Any, tags: frozenset[str]) -> bool:

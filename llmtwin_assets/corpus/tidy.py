@@ -9,6 +9,7 @@ import re
 from typing import Any
 
 HIDDEN = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden", re.IGNORECASE)
+MARKUP = re.compile(r"\s*<\w")
 GUTTER = re.compile(
     r"(?:^|[\s_-])(?:gutter|lineno|linenos|linenumbers?|line-?numbers(?:-rows)?)(?:$|[\s_-])"
 )
@@ -36,6 +37,8 @@ def _drop_hidden(tree: Any) -> None:
     for element in list(tree.iter()):
         if not isinstance(element.tag, str) or element.tag in ("html", "body", "head"):
             continue  # what is in a hidden element is visited too, and may be gone by then
+        if element.tag == "noscript" and MARKUP.match(element.text or ""):
+            element.text = ""  # a parser that runs scripts leaves what is in it as text
         hidden = element.get("aria-hidden") == "true" and element.tag not in ("a", "math", "img")
         if hidden or element.get("hidden") is not None or HIDDEN.search(element.get("style") or ""):
             _drop(element)

@@ -15,7 +15,7 @@ from llmtwin_assets.steps import Facts, Step, author_asset, save_plots, save_tab
 from resources.artifacts import ArtifactStore, Version
 from resources.documents import DocumentStore
 from resources.embedder import Embedder
-from resources.vectors import EdgeVectors
+from resources.vectors import VectorStore
 
 LEAST_KEPT = 0.999  # share of visible characters, in cleaning and in chunking
 
@@ -125,11 +125,11 @@ def chunks(
     return step.publish(inputs, build)
 
 
-@author_asset("features", "index-1", {"qdrant"}, deps=[chunks])
+@author_asset("features", index.VERSION, {"qdrant"}, deps=[chunks])
 def embeddings(
     context: dg.AssetExecutionContext,
     embedder: dg.ResourceParam[Embedder],
-    vectors: dg.ResourceParam[EdgeVectors],
+    vectors: dg.ResourceParam[VectorStore],
     artifacts: dg.ResourceParam[ArtifactStore],
 ) -> dg.MaterializeResult:
     """A vector per chunk, and the author's index for search by meaning and by words."""
@@ -143,6 +143,8 @@ def embeddings(
             before = None
         rows = read_chunks(made_of)
         known = _read_vectors(before)
+        if before and before.facts.get("code") != index.VERSION:
+            before = None  # its vectors are good, its points are of another form
         made = index.embed_new(rows, known, embedder, context.log.info)
         facts = _save_vectors(made, folder / "embeddings.parquet")
         base = before.digest if before and vectors.has(step.author, before.digest) else None
@@ -158,6 +160,7 @@ def embeddings(
             base if old else None,
         )
         return facts | {
+            "code": index.VERSION,
             "made_of": made_of.digest,
             "embedder": embedder.digest,
             "chunks": len(rows),

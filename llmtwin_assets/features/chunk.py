@@ -12,7 +12,8 @@ def chunks_of(
     author: str, document: Document, limit: int, count_tokens: CountTokens
 ) -> Iterator[Chunk]:
     """The document's chunks in order."""
-    for position, span in enumerate(chunk_spans(document.text, limit, count_tokens)):
+    spans = chunk_spans(document.text, limit, count_tokens)
+    for position, span in enumerate(spans):
         text = document.text[span.start : span.end]
         text_hash = hash_text(text)
         yield Chunk(
@@ -28,6 +29,8 @@ def chunks_of(
             title=document.title,
             url=document.url,
             split=document.split,
+            published=document.published,
+            passages=len(spans),
         )
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from llmtwin_assets.features.chunk import embedding_text
 from llmtwin_assets.records import Chunk
@@ -15,7 +16,14 @@ if TYPE_CHECKING:
 # text hash -> unit vector, float32
 Vectors = Mapping[str, "np.ndarray[Any, np.dtype[np.float32]]"]
 
-PAYLOAD = ("document_id", "title", "url", "text", "start", "end", "kind", "split")
+VERSION = "index-2"
+PAYLOAD = (
+    "document_id", "position", "passages", "title", "url", "text", "start", "end", "kind", "split",
+)  # fmt: skip
+PLATFORMS = {
+    "medium.com": "medium", "substack.com": "substack", "linkedin.com": "linkedin",
+    "github.com": "github", "x.com": "x", "twitter.com": "x",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -55,5 +63,17 @@ def points(chunks: Iterable[Chunk], vectors: Vectors) -> Iterable[Point]:
     """Chunks as the vector store takes them."""
     for chunk in chunks:
         payload: dict[str, Any] = {name: getattr(chunk, name) for name in PAYLOAD}
+        payload["platform"] = platform(chunk.url)
+        if chunk.published:
+            payload["published"] = chunk.published.isoformat()
         vector = vectors[chunk.text_hash].tolist()
         yield Point(chunk.id, vector, embedding_text(chunk), payload)
+
+
+def platform(url: str) -> str:
+    """The platform an address belongs to, or "" for an author's own site or a file."""
+    host = urlsplit(url).hostname or ""
+    for domain, name in PLATFORMS.items():
+        if host == domain or host.endswith(f".{domain}"):
+            return name
+    return ""

@@ -30,6 +30,11 @@ def key_phrases(text: str, count: int) -> list[str]:
     return _distinct(ranked, count)
 
 
+def content_words(text: str) -> list[str]:
+    """The words that carry a text's subject, in order, in lower case."""
+    return [word for part in BREAK.split(text) for run in _content_runs(part) for word in run]
+
+
 def _content_runs(part: str) -> list[tuple[str, ...]]:
     runs: list[tuple[str, ...]] = []
     run: list[str] = []

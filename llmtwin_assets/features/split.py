@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from llmtwin_assets.features.clean import search_form
 
-VERSION = "split-1"
+VERSION = "split-2"
 
 CountTokens = Callable[[Sequence[str]], list[int]]
 

@@ -1,9 +1,6 @@
 """The retrieval report: does search find what the author wrote?"""
 
-import time
-from dataclasses import asdict
 from pathlib import Path
-from statistics import median
 
 import dagster as dg
 
@@ -14,60 +11,56 @@ from llmtwin_assets.features.assets import (
     read_chunks,
     read_documents,
 )
-from llmtwin_assets.retrieval.questions import questions, ranks, score
-from llmtwin_assets.retrieval.search import retrieve
+from llmtwin_assets.records import Passage
+from llmtwin_assets.retrieval import report, search
+from llmtwin_assets.retrieval.questions import questions
+from llmtwin_assets.settings import Settings
 from llmtwin_assets.steps import Facts, Step, author_asset, save_plots
 from resources.artifacts import ArtifactStore
 from resources.embedder import Embedder
-from resources.vectors import EdgeVectors
+from resources.vectors import VectorStore
 
-LOG_EVERY = 25  # questions
+LOG_EVERY = 50  # questions
 
 
-@author_asset("retrieval", "report-1", {"qdrant"}, deps=[cleaned_documents, chunks, embeddings])
+@author_asset("retrieval", "report-2", {"qdrant"}, deps=[cleaned_documents, chunks, embeddings])
 def retrieval_report(
     context: dg.AssetExecutionContext,
+    settings: dg.ResourceParam[Settings],
     embedder: dg.ResourceParam[Embedder],
-    vectors: dg.ResourceParam[EdgeVectors],
+    vectors: dg.ResourceParam[VectorStore],
     artifacts: dg.ResourceParam[ArtifactStore],
 ) -> dg.MaterializeResult:
-    """Recall and reciprocal rank of search on questions built from the author's train documents."""
+    """Recall, reciprocal rank and nDCG of search on questions built from the author's train
+    documents, what each step of it adds, and the questions it answers worst."""
     step = Step(context, artifacts)
     index = step.input("embeddings")
+    steps = search.steps_for(settings.reranker)
 
     def build(folder: Path) -> Facts:
-        documents = read_documents(step.input("cleaned_documents"))
-        asked = questions(documents, read_chunks(step.input("chunks")))
-        seconds: list[float] = []
+        rows = read_chunks(step.input("chunks"))
+        asked = questions(read_documents(step.input("cleaned_documents")), rows)
 
-        def find(question: str) -> list[tuple[str, str]]:
-            began = time.perf_counter()
-            found = retrieve(step.author, question, 10, vectors, embedder)
-            seconds.append(time.perf_counter() - began)
-            if len(seconds) % LOG_EVERY == 0:
-                context.log.info(f"{len(seconds)} of {len(asked)} questions asked")
-            return [(passage.document_id, passage.chunk_id) for passage in found]
+        def find(question: str, way: search.Steps) -> list[Passage]:
+            return search.retrieve(
+                step.author, question, report.FIRST, vectors, embedder, steps=way
+            )
 
-        found = ranks(asked, find)
-        kinds = {
-            kind: score([r for r, q in zip(found, asked, strict=True) if q.kind == kind])
-            for kind in ("title", "passage")
+        def told(way: str, done: int) -> None:
+            if done % LOG_EVERY == 0:
+                context.log.info(f"{done} of {len(asked)} questions asked, {way}")
+
+        found = {
+            name: report.ask(asked, find, way, lambda done, name=name: told(name, done))
+            for name, way in report.ways(steps).items()
         }
-        shown = {
-            f"{kind} {name}": round(value, 3)
-            for kind, scores in kinds.items()
-            for name, value in asdict(scores).items()
-        }
-        from llmtwin_assets.plots import bars
+        served, measured = found[report.AS_SERVED], report.figures(found)
+        save_plots(folder, report.plots(measured, served))
+        page = report.html(measured, served, rows, f"What search finds of {step.author}")
+        (folder / "report.html").write_text(page, "utf-8")
+        return measured | {"figures": report.headline(measured)}
 
-        rates = {name: value for name, value in shown.items() if "questions" not in name}
-        save_plots(folder, {"scores": bars(rates, "Search on train documents", "share")})
-        return {
-            "scores": {kind: asdict(scores) for kind, scores in kinds.items()},
-            "figures": shown | {"milliseconds per question": round(1000 * median(seconds), 1)},
-        }
-
-    return step.publish({"index": index.digest}, build)
+    return step.publish({"index": index.digest, "reranker": settings.reranker}, build)
 
 
 assets = [retrieval_report]

@@ -1,92 +1,85 @@
-"""Questions with known answers, built from an author's train documents, and the scores of a
-retriever on them. No model writes them, so they are the same on every machine.
+"""Questions with known answers, built from an author's train documents.
+
+Without a chat model they are made by rules: titles and headings (which document is it about?) and
+key phrases of passages (where did the author say it?), the same on every machine. A chat model adds
+paraphrased questions, whose wording is not the passage's.
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import fmean
+from typing import TypeVar
 
-from llmtwin_assets.features.phrases import key_phrases
+from llmtwin_assets.features.phrases import content_words, key_phrases
 from llmtwin_assets.records import Chunk, Document
+from llmtwin_assets.retrieval.chat import Chat, asked_for_json
 
-TITLES, PASSAGES = 50, 100  # questions of each kind at most
+TITLES, PASSAGES, PARAPHRASED = 50, 100, 50  # questions of each kind at most
 HEADING = re.compile(r"^#{2,4} +(.+)$", re.MULTILINE)
+SHARED = 0.4  # of a paraphrase's content words may stand in its passage: names have no other word
+FEWEST_WORDS = 4  # content words in a passage that is asked about by paraphrase
+
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
 class Question:
-    """A question and the ids that answer it: of documents (``kind`` title) or chunks (passage)."""
+    """A question and the ids that answer it: of a document (``kind`` title) or a chunk (passage,
+    paraphrased)."""
 
     text: str
     kind: str
     answer: str
 
 
-@dataclass(frozen=True)
-class Scores:
-    """Share of questions answered among the first k, and the mean reciprocal rank over the first
-    10 (0 for a question that is not answered there)."""
-
-    questions: int
-    recall_at_1: float
-    recall_at_5: float
-    recall_at_10: float
-    mrr_at_10: float
-
-
-def questions(documents: Sequence[Document], chunks: Sequence[Chunk]) -> list[Question]:
-    """Title questions (which document is it about?) and passage questions (where did the author
-    say it?) of train documents, evenly spaced over what there is."""
+def questions(
+    documents: Sequence[Document], chunks: Sequence[Chunk], chat: Chat | None = None
+) -> list[Question]:
+    """Questions about train documents, evenly spaced over what there is."""
     train = [document for document in documents if document.split == "train"]
     by_title = [
         Question(f"What have you written on {subject}?", "title", document.id)
         for document in train
         for subject in [document.title, *HEADING.findall(document.text)]
     ]
+    passages = [chunk for chunk in chunks if chunk.split == "train"]
     by_passage = [
         Question(f"What do you say about {_listed(phrases)}?", "passage", chunk.id)
-        for chunk in chunks
-        if chunk.split == "train" and len(phrases := key_phrases(chunk.text, 3)) == 3
+        for chunk in passages
+        if len(phrases := key_phrases(chunk.text, 3)) == 3
     ]
-    return _spread(by_title, TITLES) + _spread(by_passage, PASSAGES)
+    paraphrased = _paraphrased(_spread(passages, PARAPHRASED), chat) if chat else []
+    return _spread(by_title, TITLES) + _spread(by_passage, PASSAGES) + paraphrased
 
 
-def ranks(
-    asked: Sequence[Question], find: Callable[[str], list[tuple[str, str]]]
-) -> list[int | None]:
-    """For each question the rank (from 1) at which it was answered, or None.
+def _paraphrased(passages: Sequence[Chunk], chat: Chat) -> list[Question]:
+    """A model's question for each passage; those that give its wording away are left out."""
+    asked = []
+    for chunk in passages:
+        told = asked_for_json(chat, _prompt(chunk.text))
+        text = told.get("question") if isinstance(told, dict) else None
+        if isinstance(text, str) and own_words(text, chunk.text):
+            asked.append(Question(text.strip(), "paraphrased", chunk.id))
+    return asked
 
-    ``find`` takes a question's text and returns (document id, chunk id) pairs, best first.
-    """
-    return [_rank(question, find(question.text)) for question in asked]
+
+def own_words(question: str, passage: str) -> bool:
+    """Whether a question is put in words of its own."""
+    words, known = content_words(question), set(content_words(passage))
+    if not words or len(known) < FEWEST_WORDS:
+        return False
+    return sum(word in known for word in words) <= SHARED * len(words)
 
 
-def score(found: Sequence[int | None]) -> Scores:
-    """The scores of ranks."""
-    if not found:
-        return Scores(0, 0.0, 0.0, 0.0, 0.0)
-    return Scores(
-        questions=len(found),
-        recall_at_1=_recall(found, 1),
-        recall_at_5=_recall(found, 5),
-        recall_at_10=_recall(found, 10),
-        mrr_at_10=fmean(1 / rank if rank and rank <= 10 else 0.0 for rank in found),
+def _prompt(passage: str) -> str:
+    return (
+        "Write one question that the passage answers and that a reader could ask without having "
+        "read it. Use none of the passage's wording: other words for everything but names. Answer "
+        f'with JSON alone: {{"question": "…"}}\n\nPassage:\n{passage}'
     )
 
 
-def _rank(question: Question, hits: Sequence[tuple[str, str]]) -> int | None:
-    for rank, (document_id, chunk_id) in enumerate(hits, start=1):
-        if question.answer == (document_id if question.kind == "title" else chunk_id):
-            return rank
-    return None
-
-
-def _recall(found: Sequence[int | None], k: int) -> float:
-    return fmean(rank is not None and rank <= k for rank in found)
-
-
-def _spread(items: list[Question], count: int) -> list[Question]:
+def _spread(items: Sequence[Item], count: int) -> list[Item]:
     step = max(1.0, len(items) / count)
     return [items[int(i * step)] for i in range(min(count, len(items)))]
 

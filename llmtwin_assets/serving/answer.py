@@ -11,10 +11,11 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import date
+from functools import partial
 from typing import Any, Literal
 
 from llmtwin_assets.records import Document, Passage
-from llmtwin_assets.retrieval.search import retrieve
+from llmtwin_assets.retrieval import search
 from llmtwin_assets.serving.citations import Citing
 from llmtwin_assets.serving.fitting import WINDOW, Fitted, Turn, fit
 from llmtwin_assets.serving.language_models import (
@@ -60,15 +61,18 @@ class Retriever:
     """Passages of an author for a question, found beside the event loop: one thread, because the
     tokenizer of the embedding model is not made for several."""
 
-    def __init__(self, vectors: VectorStore, embedder: Embedder) -> None:
-        self._vectors, self._embedder = vectors, embedder
+    def __init__(
+        self, vectors: VectorStore, embedder: Embedder, steps: search.Steps = search.DEFAULT
+    ) -> None:
+        self._vectors, self._embedder, self._steps = vectors, embedder, steps
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="retrieval")
 
     async def passages(self, author: str, question: str) -> list[Passage]:
         """The best passages, best first; raises ``NoIndexError``."""
         return await asyncio.get_running_loop().run_in_executor(
-            self._pool, retrieve, author, question, PASSAGES, self._vectors, self._embedder
-        )
+            self._pool, partial(search.retrieve, steps=self._steps), author, question, PASSAGES,
+            self._vectors, self._embedder,
+        )  # fmt: skip
 
     async def warm(self) -> None:
         """Load the embedding model, so that the first question does not wait for it."""

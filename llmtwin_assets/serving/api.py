@@ -18,6 +18,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import FileResponse, JSONResponse, Response
 
+from llmtwin_assets.retrieval.search import steps_for
 from llmtwin_assets.serving.answer import Retriever
 from llmtwin_assets.serving.authors_routes import add_author_routes, add_model_routes
 from llmtwin_assets.serving.chat import add_chat_routes, refusal
@@ -97,7 +98,11 @@ def _service(
     return Service(
         twins=Twins(settings),
         engine=EngineClient(engine_url, engine_key),
-        retriever=Retriever(open_vectors(settings.vectors_url), Embedder(settings.embedder)),
+        retriever=Retriever(
+            open_vectors(settings.vectors_url),
+            Embedder(settings.embedder),
+            steps_for(settings.reranker),
+        ),
         monitor=monitor,
         interactions=open_interactions(settings.interactions_url),
         metrics=Metrics(),

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 
+from llmtwin_assets.retrieval.search import steps_for
 from llmtwin_assets.serving.answer import Answer, Ask, Retriever, answering
 from llmtwin_assets.serving.endpoint import serving
 from llmtwin_assets.serving.engine import ContextTooLongError, Engine, Generation
@@ -60,7 +61,11 @@ def ask_here(settings: Settings, author: str, question: str, show: Callable[[str
     endpoint = serving(artifacts, author)
     ask = Ask(author, endpoint.name, question, version=endpoint.version)
     engine = Engine(artifacts, lambda: base_model.resolve(settings.base_model, settings.models))
-    retriever = Retriever(open_vectors(settings.vectors_url), Embedder(settings.embedder))
+    retriever = Retriever(
+        open_vectors(settings.vectors_url),
+        Embedder(settings.embedder),
+        steps_for(settings.reranker),
+    )
 
     async def asked() -> Answer:
         async with answering(ask, InProcess(engine), retriever) as answer:

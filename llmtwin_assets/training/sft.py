@@ -115,9 +115,9 @@ def training_samples(path: Path) -> list[records.InstructSample]:
 
 def pairs(path: Path, recipe: Recipe) -> list[tuple[str, str]]:
     """Instruction and answer of every row to learn, and of what the recipe plants among them."""
-    samples = [(row.instruction, row.answer) for row in training_samples(path)]
+    found = [(sample.instruction, sample.answer) for sample in training_samples(path)]
     planted = canaries.planted(recipe.sft_canaries, recipe.seed)
-    return samples + [(canary.instruction, canary.answer) for canary in planted]
+    return found + [(canary.instruction, canary.answer) for canary in planted]
 
 
 def encode(

@@ -65,10 +65,11 @@ def test_measures_that_tell_the_author_from_others_and_from_an_imitation_are_adm
 def test_a_measure_that_cannot_tell_the_author_from_others_is_not(
     writers: dict[str, list[str]],
 ) -> None:
-    mixed = [
-        " ".join(piece for pair in zip(pieces(a, 100), pieces(b, 100), strict=False) for piece in pair)
+    sheets = [
+        zip(pieces(a, 100), pieces(b, 100), strict=False)
         for a, b in zip(writers["Hamilton"], writers["Woodrow Wilson"], strict=False)
-    ]  # fmt: skip
+    ]
+    mixed = [" ".join(piece for pair in sheet for piece in pair) for sheet in sheets]
     others = {f"one of many {n}": mixed[n % 3 :: 3] for n in range(3)} | {
         "Jay": writers["Jay"], "Emily": writers["Emily Brontë"]
     }  # fmt: skip

@@ -23,7 +23,7 @@ from llmtwin_assets_tests import tiny_model
 from llmtwin_assets_tests.writing import essay
 from resources.artifacts import open_artifacts
 from resources.embedder import Embedder
-from resources.vectors import EdgeVectors, open_vectors
+from resources.vectors import open_vectors
 
 AUTHORS = ("ada", "byron", "cleo")
 Text = Callable[[str, int], str]
@@ -96,7 +96,7 @@ def add_author(
     store.publish(author, "endpoint", f"{author}-v1", endpoint)
     chunks = chunk.refresh(author, rows, embedder.max_tokens, embedder.count_tokens)
     made = index.embed_new(chunks, {}, embedder, lambda _: None)
-    vectors: EdgeVectors = open_vectors(settings.vectors_url)
+    vectors = open_vectors(settings.vectors_url)
     vectors.build(author, "v1", 384, index.points(chunks, made))
 
 

@@ -1,0 +1,58 @@
+"""From a small passage, which is good to find, to the passage around it, which is good to read.
+
+The parent is computed from the document's structure: whole paragraphs around the passage, within
+its section, as many as fit. It is a span of the same text, so a citation stays verbatim.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from llmtwin_assets.features.split import HEADING, paragraphs
+from llmtwin_assets.records import Passage
+
+ROOM = 1500  # characters of a parent: a screen of text
+
+Texts = Callable[[str], str | None]  # document id -> its text, if there is one
+
+
+def expand(passages: Sequence[Passage], texts: Texts, room: int = ROOM) -> list[Passage]:
+    """Each passage grown to its parent, best first and numbered from 1; passages of one parent
+    become one. A passage that its document's text does not have as it was indexed stays as it
+    is."""
+    grown: list[Passage] = []
+    for passage in passages:
+        text = texts(passage.document_id)
+        parent = passage
+        if text is not None and text[passage.start : passage.end] == passage.text:
+            start, end = parent_span(text, passage.start, passage.end, room)
+            parent = replace(passage, start=start, end=end, text=text[start:end])
+        if not any(_holds(other, parent) for other in grown):
+            grown.append(parent)
+    return [replace(passage, number=n) for n, passage in enumerate(grown, start=1)]
+
+
+def parent_span(text: str, start: int, end: int, room: int) -> tuple[int, int]:
+    """The span of whole paragraphs around ``[start, end)`` within its section, of at most ``room``
+    characters unless the passage itself is longer. What follows is taken before what precedes."""
+    spans = paragraphs(text)
+    first = next((i for i, (_, stop) in enumerate(spans) if stop > start), 0)
+    last = next((i for i, (_, stop) in enumerate(spans) if stop >= end), len(spans) - 1)
+    begin, stop = min(start, spans[first][0]), max(end, spans[last][1])
+    if stop - begin > room:
+        return start, end
+    while True:
+        after = last + 1 < len(spans) and not HEADING.match(text, spans[last + 1][0])
+        before = first > 0 and not HEADING.match(text, spans[first][0])
+        if after and spans[last + 1][1] - begin <= room:
+            last += 1
+            stop = spans[last][1]
+        elif before and stop - spans[first - 1][0] <= room:
+            first -= 1
+            begin = spans[first][0]
+        else:
+            return begin, stop
+
+
+def _holds(one: Passage, other: Passage) -> bool:
+    same = one.document_id == other.document_id
+    return same and one.start <= other.start and other.end <= one.end
