@@ -81,6 +81,7 @@ def main() -> None:
             results[name] = _in_a_process(name, given, data, Path(folder))
             progress(json.dumps(results[name]))
         results["resume"] = resume(base, data, recipe, Path(folder))
+        progress(json.dumps(results["resume"]))
         results["Pipes"] = pipes(Path(folder))
     ours, peer = results["ours"], results["trl, same arithmetic"]
     allowed = peer["padded tokens"] / peer["useful tokens"]
@@ -214,10 +215,11 @@ def pipes(folder: Path) -> dict[str, float]:
     by_hand, under_pipes = [], []
 
     @dg.asset
-    def scripted(context: dg.AssetExecutionContext) -> None:
+    def scripted(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         began = time.perf_counter()
         SubprocessCompute().run(context, module, spec)
         under_pipes.append(time.perf_counter() - began)
+        return dg.MaterializeResult()
 
     for _ in range(REPEATS):
         began = time.perf_counter()
