@@ -66,12 +66,11 @@ from benchmarks.service_load import Program, add_author, load, program, settings
 from llmtwin_assets import prompts
 from llmtwin_assets.records import Passage
 from llmtwin_assets.serving.decoder import in_8_bits
-from llmtwin_assets.serving.endpoint import link_model
 from llmtwin_assets.serving.keys import create_key
 from llmtwin_assets.settings import Settings, from_environment
 from llmtwin_assets.training import formats, models
 from resources import base_model
-from resources.artifacts import open_artifacts
+from resources.artifacts import link_files, open_artifacts
 
 CLIENTS = (1, 4, 16)
 AUTHOR = "james-madison"
@@ -240,7 +239,7 @@ def publish(settings: Settings, author: str, model: Path) -> None:
     """Make a model an author's twin."""
 
     def build(folder: Path) -> dict[str, str]:
-        link_model(model, folder / "model")
+        link_files(model, folder / "model")
         return {"name": author, "twin": "t", "report": "r"}
 
     open_artifacts(settings.artifacts_url).publish(author, "endpoint", f"{author}-1", build)

@@ -26,7 +26,7 @@ from llmtwin_assets.training import card, preferences
 from llmtwin_assets.training.recipes import Recipe, from_mapping, recipe
 from llmtwin_assets.training.sample import whole_lines
 from resources import base_model as base_models
-from resources.artifacts import ArtifactStore, sha256
+from resources.artifacts import ArtifactStore, Version, link_files, sha256
 from resources.compute import Compute
 
 base_model = dg.AssetSpec(
@@ -70,22 +70,34 @@ def sft_checkpoint(
         "base": base_models.fingerprint(base),
         "recipe": _without(plan, "preference_", "dpo_", "weights", "eval_"),
     }
+    # A recipe that differs from the last one in what comes after is another version, because what
+    # comes after reads the recipe here, but the same weights.
+    trained = step.digest(inputs)
+    last = step.previous()
 
-    def build(folder: Path) -> Facts:
+    def again(version: Version, folder: Path) -> Facts:
+        for part in ("model", "adapter", "plots"):
+            if (version.path / part).is_dir():
+                link_files(version.path / part, folder / part)
+        figures = {**version.facts["figures"], "recipe": plan.name}
+        return {**version.facts, "recipe": asdict(plan), "figures": figures}
+
+    def train(folder: Path) -> Facts:
         spec = {
             "base": str(base),
             "samples": str(data.file("samples.parquet")),
             "author_name": registry.read().author(step.author).name,
             "recipe": asdict(plan),
             "output": str(folder),
-            "work": str(artifacts.work(step.author, step.asset, step.digest(inputs))),
+            "work": str(artifacts.work(step.author, step.asset, trained)),
             **_how(settings),
         }
         result = compute.run(context, "llmtwin_assets.training.sft", spec)
         base_models.check(folder / "model")
         save_plots(folder, curves(result["history"]))
         held_out = result["history"]["held_out_loss"]
-        facts = {
+        return {
+            "trained": trained,
             "base": inputs["base"],
             "base_name": base_models.public_name(settings.base_model, base),
             "made_of": result["made_of"],
@@ -107,10 +119,14 @@ def sft_checkpoint(
                 "peak memory (GB)": result["peak_memory_gb"],
             },
         }
+
+    def build(folder: Path) -> Facts:
+        same = last is not None and last.facts.get("trained") == trained
+        facts = again(last, folder) if last is not None and same else train(folder)
         card.write(folder, "supervised fine-tuning", facts)
         return facts
 
-    return step.publish(inputs, build)
+    return step.publish({**inputs, "recipe": _without(plan)}, build)
 
 
 def curves(history: dict[str, Any]) -> dict[str, bytes]:
@@ -145,7 +161,7 @@ def preference_dataset(
     plan = from_mapping(dict(sft.facts["recipe"]))
     inputs = {
         "data": data.digest,
-        "sft": sft.digest,
+        "sft": sft.facts["trained"],
         "pairs": [plan.preference_pairs, plan.preference_tokens],
         "file": sha256(preferences.given(config.pairs_file)) if config.pairs_file else "",
     }
@@ -207,7 +223,7 @@ def dpo_checkpoint(
     sft, pairs = step.input("sft_checkpoint"), step.input("preference_dataset")
     plan = from_mapping(dict(sft.facts["recipe"]))
     inputs = {
-        "sft": sft.digest,
+        "sft": sft.facts["trained"],
         "pairs": pairs.digest,
         "recipe": _without(plan, "sft_", "weights", "eval_"),
     }
@@ -256,7 +272,9 @@ def dpo_checkpoint(
     return step.publish(inputs, build)
 
 
-@author_asset("training", "weights-1", {"gguf"}, deps=[dpo_checkpoint, instruct_dataset])
+@author_asset(
+    "training", "weights-1", {"gguf"}, deps=[sft_checkpoint, dpo_checkpoint, instruct_dataset]
+)
 def quantized_checkpoint(
     context: dg.AssetExecutionContext,
     registry: dg.ResourceParam[AuthorsFile],
@@ -267,7 +285,7 @@ def quantized_checkpoint(
     evaluated and what is served."""
     step = Step(context, artifacts)
     dpo, data = step.input("dpo_checkpoint"), step.input("instruct_dataset")
-    plan = from_mapping(dict(dpo.facts["recipe"]))
+    plan = from_mapping(dict(step.input("sft_checkpoint").facts["recipe"]))
     inputs = {"dpo": dpo.digest, "data": data.digest, "weights": plan.weights}
 
     def build(folder: Path) -> Facts:

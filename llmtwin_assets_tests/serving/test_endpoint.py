@@ -10,11 +10,10 @@ from llmtwin_assets.serving.endpoint import (
     NotEvaluatedError,
     NothingToRollBackError,
     NoTwinError,
-    link_model,
     rollback,
     serving,
 )
-from resources.artifacts import ArtifactStore, Version
+from resources.artifacts import ArtifactStore, Version, link_files
 
 
 def serve(store: ArtifactStore, digest: str, weights: str) -> None:
@@ -59,7 +58,7 @@ def test_the_served_model_outlives_the_checkpoint_it_came_from(tmp_path: Path) -
     source = tmp_path / "checkpoint"
     source.mkdir()
     (source / "weights").write_text("weights")
-    link_model(source, tmp_path / "endpoint")
+    link_files(source, tmp_path / "endpoint")
     (source / "weights").unlink()
     assert (tmp_path / "endpoint" / "weights").read_text() == "weights"
 
