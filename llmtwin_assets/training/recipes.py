@@ -70,6 +70,13 @@ class Recipe:
 # For SmolLM2-135M on 2 cores, where full fine-tuning with fp32 weights reaches a lower held-out
 # loss than LoRA does in the same time. DPO: beta 0.1 as in Rafailov et al. 2023 (arXiv 2305.18290);
 # the added likelihood term as in Pang et al. 2024 (arXiv 2404.19733), with a smaller weight.
+#
+# Held-out nats per token (6,000 tokens of answers) after the same 30,000 tokens of James Madison:
+#
+#     learning rate  batch of 4  batch of 8
+#     5e-5                3.188
+#     1e-4                3.134       3.172
+#     2e-4                3.137
 QUICK = Recipe(
     name="quick",
     source="measured with SmolLM2-135M on two cores",
