@@ -177,6 +177,8 @@ def test_an_author_without_an_index_is_refused_and_nothing_is_made(
 ) -> None:
     with pytest.raises(NoIndexError, match=f"index of {ada}"):
         store.search(ada, [unit(1), "word"], 3)
+    with pytest.raises(NoIndexError):
+        store.search(ada, ["…"], 3)
     assert store.count(ada) == 0
     assert not store.has(ada, "v1")
     assert list(tmp_path.iterdir()) == []
