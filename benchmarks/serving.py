@@ -69,7 +69,7 @@ from llmtwin_assets.serving.decoder import in_8_bits
 from llmtwin_assets.serving.endpoint import link_model
 from llmtwin_assets.serving.keys import create_key
 from llmtwin_assets.settings import Settings, from_environment
-from llmtwin_assets.training import models, quantize
+from llmtwin_assets.training import formats, models
 from resources import base_model
 from resources.artifacts import open_artifacts
 
@@ -250,7 +250,7 @@ def measure_speed(home: Path, rounds: int, tokens: int) -> dict[str, dict[str, f
     """The speed of all systems on the same weights, and the machine's limit."""
     settings = from_environment({**os.environ, "LLMTWIN_HOME": str(home)})
     stock = base_model.resolve(settings.base_model, settings.models)
-    quantize.write(stock, home / "q8", AUTHOR)
+    formats.write(stock, home / "q8", AUTHOR)
     publish(settings, AUTHOR, home / "q8")
     with ExitStack() as stack:
         engine = stack.enter_context(program("engine", settings))
