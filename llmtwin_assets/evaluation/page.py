@@ -211,8 +211,14 @@ def _knowledge(found: Mapping[str, Any]) -> Iterator[str]:
     if not knowledge:
         return
     yield "<h2>Knowledge</h2>"
-    rows = [[name, _range(each)] for name, each in knowledge["scores"].items()]
-    yield _table("Answers against the passages they cite", ["Measure", "Share"], rows)
+    rows = [
+        [label(name), _range(each["supported"]), str(each["answers"]), _number(each["separates"])]
+        for name, each in knowledge.items()
+    ]
+    head = ["Whose answers", "Supported sentences", "Answers", "Planted sentences told apart"]
+    yield _table("Answers against the passages before the question", head, rows)
+    if not all(each["sound"] for each in knowledge.values()):
+        yield "<p>The planted sentences were not told apart well enough to rely on this.</p>"
 
 
 def _judge(found: Mapping[str, Any]) -> Iterator[str]:
