@@ -27,6 +27,7 @@ from llmtwin_assets.evaluation.delta import (
     FUNCTION_WORDS,
     check_enough,
     function_words,
+    language,
     same_writers,
 )
 from llmtwin_assets.evaluation.pieces import pieces
@@ -75,11 +76,13 @@ class Admission:
 @dataclass(frozen=True)
 class Scorer:
     """The measures fitted to an author. ``same`` are reference writers left out because they are
-    the author."""
+    the author; ``language`` is None where there is no list of its function words and the commonest
+    words stand in for them."""
 
     measures: Mapping[str, Any]
     admissions: Mapping[str, Admission]
     same: tuple[str, ...]
+    language: str | None
 
     @property
     def admitted(self) -> tuple[str, ...]:
@@ -158,16 +161,19 @@ def fit(
 
     ``others`` are documents of other writers. ``imitations`` are texts by models that were asked to
     write as the author, by model, one per prompt: what they get right by imitation alone proves
-    nothing. Raises ``TooLittleTextError`` under 1,000 words of the author and
-    ``TooFewWritersError`` under three other writers.
+    nothing. Writers in another language are left out. Raises ``TooLittleTextError`` under 1,000
+    words of the author and ``TooFewWritersError`` under three other writers.
     """
+    check_enough(author, others)
+    spoken = language(author)
+    others = {name: texts for name, texts in others.items() if language(texts) in (spoken, None)}
     check_enough(author, others)
     same = same_writers(author, others)
     foreign = {name: _some(texts) for name, texts in others.items() if name not in same}
     imitations = imitations or {}
     measures = _fit(author, foreign, imitations, seed)
     trials = _trials(author, foreign, imitations, seed)
-    return Scorer(measures, {name: _admission(*trials[name]) for name in measures}, same)
+    return Scorer(measures, {name: _admission(*trials[name]) for name in measures}, same, spoken)
 
 
 def habits(author: Sequence[str], others: Mapping[str, Sequence[str]], text: str) -> dict[str, Any]:
