@@ -1,7 +1,8 @@
 """Function words by language, from the lists of ``stop-words`` (33 languages).
 
-Which language a text is in is told by the same lists: the one that covers most of its running
-words. A language without a list is said to be none, never guessed. Texts are not known here.
+Which language a text is in is told by the same lists: by the one that covers most of its running
+words. A language without a list is said to be none, never guessed. Only counts of words are known
+here.
 """
 
 from collections.abc import Mapping

@@ -31,10 +31,9 @@ from llmtwin_assets.evaluation.delta import (
     same_writers,
 )
 from llmtwin_assets.evaluation.pieces import pieces
-from llmtwin_assets.evaluation.pooled import Pooled
+from llmtwin_assets.evaluation.pooled import Pooled, shares_of
 from llmtwin_assets.evaluation.rhythm import MOST, rhythm
 from llmtwin_assets.evaluation.verification import CrossFitted, spread
-from llmtwin_assets.features.words import words
 
 LEVEL = 0.9
 PIECE = 400  # words, at most, of the pieces that a measure has to tell apart
@@ -45,8 +44,6 @@ ENOUGH = 20_000  # words of another writer: more would cost time and say the sam
 FOLDS = 3
 LEAST_AUC = 0.75  # of every pair of one piece by the author and one by another, three in four
 EXAMPLES = 8  # habits listed on each side
-
-Counts = dict[str, tuple[float, float]]
 
 
 @dataclass(frozen=True)
@@ -208,16 +205,7 @@ def _fit(
 
 def _function_words(author: Sequence[str], others: Mapping[str, Sequence[str]]) -> Pooled:
     vocabulary = function_words({AUTHOR: author, **others}, FUNCTION_WORDS)
-
-    def count(text: str) -> Counts:
-        found = words(text)
-        numbers = dict.fromkeys(vocabulary, 0)
-        for word in found:
-            if word in numbers:
-                numbers[word] += 1
-        return {word: (number, len(found)) for word, number in numbers.items()}
-
-    return Pooled.fit(count, author, others)
+    return Pooled.fit(shares_of(vocabulary), author, others)
 
 
 def _trials(
