@@ -225,7 +225,8 @@ def pipes(folder: Path) -> dict[str, float]:
         began = time.perf_counter()
         subprocess.run([sys.executable, "-m", module, str(file)], check=True, capture_output=True)
         by_hand.append(time.perf_counter() - began)
-        dg.materialize([scripted], instance=dg.DagsterInstance.ephemeral())
+        quiet = {"loggers": {"console": {"config": {"log_level": "ERROR"}}}}
+        dg.materialize([scripted], instance=dg.DagsterInstance.ephemeral(), run_config=quiet)
     return {
         "seconds by hand": median(by_hand),
         "seconds under Pipes": median(under_pipes),
