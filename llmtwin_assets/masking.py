@@ -14,6 +14,7 @@ from urllib.parse import unquote, urlsplit
 SECRET, EMAIL, CARD, IBAN, IP, PHONE = (
     f"[{kind}]" for kind in ("secret", "e-mail", "card", "IBAN", "IP address", "phone")
 )
+_MASKS = re.compile(r"\[(?:secret|e-mail|card|IBAN|IP address|phone)\]")
 SHORTEST_SECRET = 8  # characters; shorter values stand in too many innocent places
 
 _SECRET_NAME = re.compile(
@@ -39,6 +40,21 @@ _KEYS = re.compile(
     re.X,
 )
 _BEARER = re.compile(r"(?<=[Bb]earer )[\w.~+/=-]{20,}")
+# A value in quotes, or a line of a settings file, by the name it is given. A value worth hiding has
+# a digit and a letter; a placeholder, a variable or a path does not count.
+_ASSIGNED = re.compile(
+    r"""((?:passwd|password|passphrase|secret|api_?-?key|access_?-?key|private_?-?key|token)
+        (?:_?-?(?:key|id|value|string))?["']?\s{0,3}(?:=>|:=|=|:)\s{0,3}(["']))
+        (?=[^"'\s]{0,99}?\d)(?=[^"'\s]{0,99}?[A-Za-z])([^\s"'<>{}$()\[\]]{8,200})(?=\2)""",
+    re.X | re.I,
+)
+_SETTING = re.compile(
+    r"""(^[ \t]*(?:export[ ])?[A-Z][A-Z0-9_]{0,40}(?<=[A-Z0-9_])
+        (?:(?<=KEY)|(?<=TOKEN)|(?<=SECRET)|(?<=PASSWORD)|(?<=PASSWD))[ ]?=[ ]?)
+        (?=\S{0,99}?\d)(?=\S{0,99}?[A-Za-z])([^\s"'<>{}$()\[\]]{8,200})$""",
+    re.X | re.M,
+)
+_PLACEHOLDER = re.compile(r"your|example|change|dummy|xxx|123456|\.\.\.|^/|://", re.I)
 _EMAIL = re.compile(
     r"(?<![\w.%+-])(?!git@)\w[\w.%+'’-]{0,99}@"
     r"(?:(?:[\w-]{1,63}\.){1,8}(?:[^\W\d_]{2,24}|xn--[a-z0-9-]{2,24})(?![^\W_]|\()"
@@ -132,6 +148,7 @@ def mask(text: str, secrets: Iterable[str] = ()) -> str:
     if "://" in text and "@" in text:
         text = _USER_INFO.sub(f"{SECRET}@", text)
     text = _BEARER.sub(SECRET, _KEYS.sub(SECRET, text))
+    text = _SETTING.sub(_assigned, _ASSIGNED.sub(_assigned, text))
     if "@" in text:
         text = _EMAIL.sub(EMAIL, text)
     if "at)" in text or "at]" in text or "at )" in text or "at ]" in text:
@@ -143,6 +160,11 @@ def mask(text: str, secrets: Iterable[str] = ()) -> str:
     text = _IPV4.sub(_ipv4, text)
     text = _PHONE.sub(_phone, text)
     return _CALLED.sub(_called, text)
+
+
+def masks(text: str) -> int:
+    """How many masks a text has."""
+    return len(_MASKS.findall(text))
 
 
 def mask_all(value: Any, secrets: Iterable[str] = ()) -> Any:
@@ -158,6 +180,11 @@ def mask_all(value: Any, secrets: Iterable[str] = ()) -> Any:
     if isinstance(value, list | tuple | set | frozenset):
         return [mask_all(item, secrets) for item in value]
     return value
+
+
+def _assigned(match: re.Match[str]) -> str:
+    value = match[match.lastindex or 0]
+    return match[0] if _PLACEHOLDER.search(value) else match[1] + SECRET
 
 
 def secrets_in(environ: Mapping[str, str]) -> tuple[str, ...]:

@@ -53,7 +53,8 @@ class RawDocument:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """One cleaned work. ``text`` is the author's own words, ``search`` their NFKC form."""
+    """One cleaned work. ``text`` is the author's own words, ``search`` their NFKC form; secrets and
+    personal data are masked in both."""
 
     id: str
     kind: str
@@ -64,6 +65,8 @@ class Document:
     search: str
     raw_hash: str
     split: Split
+    language: str | None = None  # ISO 639 code; of source code, the programming language's name
+    masked: int = 0  # secrets and personal data taken out of it
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +87,9 @@ class Chunk:
     split: Split
     published: date | None = None
     passages: int = 1  # chunks that its document has
+    headings: str = ""  # that it stands under, outermost first: "Part One › The Engine"
+    code: bool = False  # most of it is code
+    language: str | None = None  # its document's
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +145,12 @@ def content_id(*parts: str) -> str:
 
 Record = TypeVar("Record", Document, Chunk, InstructSample, PreferenceSample)
 
-_COLUMN_TYPES: dict[Any, str] = {date | None: "Date", int: "Int64", float: "Float64"}
+_COLUMN_TYPES: dict[Any, str] = {
+    date | None: "Date",
+    int: "Int64",
+    float: "Float64",
+    bool: "Boolean",
+}
 
 
 def to_frame(kind: type[Record], rows: "Iterable[Record]") -> "pl.DataFrame":

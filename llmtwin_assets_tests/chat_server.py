@@ -1,5 +1,6 @@
 """An OpenAI-compatible endpoint on loopback, with faults on demand: 429 with Retry-After, 500, 401,
-a connection that ends, JSON cut short, an empty reply. It counts what it was asked."""
+a connection that ends, JSON cut short, an empty reply, one without a message, one that drips for
+ever. It counts what it was asked."""
 
 import hashlib
 import json
@@ -11,7 +12,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-FAULTS = ("busy", "failing", "hanging up", "cut", "empty", "refusing")
+FAULTS = ("busy", "failing", "hanging up", "cut", "empty", "malformed", "refusing")
 
 
 class ChatServer:
@@ -58,7 +59,12 @@ def serving(server: ChatServer) -> Iterator[str]:
                 if fault != "refusing" and server.asked[question] > server.times:
                     fault = None
             time.sleep(server.delay)
-            self.reply(question, body, fault)
+            if fault == "malformed":
+                self.send(200, {"choices": [{"index": 0, "message": None}], "usage": {}})
+            elif fault == "dripping":
+                self.drip()
+            else:
+                self.reply(question, body, fault)
 
         def reply(self, question: str, body: dict[str, Any], fault: str | None) -> None:
             if fault == "busy":
@@ -87,6 +93,19 @@ def serving(server: ChatServer) -> Iterator[str]:
                     "usage": {"prompt_tokens": 20, "completion_tokens": 10, "total_tokens": 30},
                 },
             )
+
+        def drip(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", "1000000")
+            self.end_headers()
+            self.close_connection = True
+            try:
+                while True:
+                    self.wfile.write(b" ")
+                    time.sleep(0.02)
+            except OSError:
+                return
 
         def send(self, status: int, value: Any, headers: dict[str, str] | None = None) -> None:
             data = json.dumps(value).encode()

@@ -211,6 +211,31 @@ def test_keys_of_known_shapes_are_masked(secret: str) -> None:
         assert mask(sentence.format(secret)) == sentence.format("[secret]")
 
 
+@pytest.mark.parametrize(
+    ("line", "shown"),
+    [
+        ('password = "hunter2xyz9"', 'password = "[secret]"'),
+        ("{'api_key': 'a8s7d6f5g4h3'}", "{'api_key': '[secret]'}"),
+        ("export DB_PASSWORD=abc123def456", "export DB_PASSWORD=[secret]"),
+        ("API_TOKEN=ab12cd34ef56", "API_TOKEN=[secret]"),
+    ],
+)
+def test_values_that_code_gives_to_a_secret_name_are_masked(line: str, shown: str) -> None:
+    assert mask(f"before\n{line}\nafter") == f"before\n{shown}\nafter"
+    assert mask(shown) == shown
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        'password = "your-password1"', "API_KEY=${KEY1}", 'token = "the second one"',
+        "token = tokens[1]", 'secret: "/run/secrets/db1"', "KEYBOARD=qwerty12345x",
+    ],
+)  # fmt: skip
+def test_placeholders_and_variables_are_no_secrets(line: str) -> None:
+    assert mask(line) == line
+
+
 def test_passwords_in_addresses_and_headers_are_masked() -> None:
     assert mask("postgres://app:p@ss:w0rd@db.example.com:5432/x") == (
         "postgres://[secret]@db.example.com:5432/x"

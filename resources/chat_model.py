@@ -30,6 +30,8 @@ CONCURRENT = 8
 PER_TOKEN = 3.0  # characters of text per token, on the safe side for an estimate
 PER_MESSAGE = 8  # tokens that a chat template puts around a message
 MILLION = 1_000_000
+# What reading a reply raises whose fields are missing or null: the client checks none.
+MALFORMED = (ValueError, AttributeError, TypeError, LookupError)
 
 Wait = Callable[[float], Awaitable[None]]
 Progress = Callable[[int, int], None]
@@ -250,21 +252,28 @@ class _Asking:
         failure = Failure("unreachable", "it was never asked")
         for attempt in range(ATTEMPTS):
             try:
-                reply = await self._once(prompt)
+                reply = await asyncio.wait_for(self._once(prompt), self.model.timeout)
             except openai.APIStatusError as error:
                 failure = _told(error.status_code)
                 if failure.kind == "refused":
                     return failure
                 wait = _retry_after(error.response.headers) or _backoff(attempt)
-            except (openai.APIConnectionError, openai.APIError, ValueError) as error:
+            except (TimeoutError, openai.APITimeoutError):
+                seconds = f"{self.model.timeout:g} seconds"
+                failure = Failure("unreachable", f"the endpoint did not answer in {seconds}")
+                wait = _backoff(attempt)
+            except (openai.APIError, *MALFORMED) as error:
                 failure = Failure("unreachable", f"the endpoint failed ({type(error).__name__})")
                 wait = _backoff(attempt)
             else:
+                self.spent += self._price(reply.tokens_in, reply.tokens_out)  # empty ones too
                 if reply.text.strip():
                     self.kept.keep(name, self.model.model, reply)
-                    self.spent += self._price(reply.tokens_in, reply.tokens_out)
                     return reply
                 failure, wait = Failure("unreadable", "the reply was empty"), _backoff(attempt)
+                budget = self.model.budget
+                if budget is not None and self.spent + self.reserved > budget:
+                    return Failure("budget", "empty replies used it up")
             if attempt < ATTEMPTS - 1:
                 await self.model.wait(wait)
         return Failure(failure.kind, f"{failure.because}, {ATTEMPTS} times")
@@ -292,7 +301,7 @@ class _Asking:
         usage = got.usage
         read = usage.prompt_tokens if usage else _tokens_in(prompt)
         written = usage.completion_tokens if usage else int(len(text) / PER_TOKEN) + 1
-        return Reply(text, None, read, written, False)
+        return Reply(text, None, int(read), int(written), False)
 
     def _price(self, tokens_in: int, tokens_out: int) -> float:
         prices = self.model.prices

@@ -42,7 +42,7 @@ reference_writers = dg.AssetSpec(
 
 @author_asset(
     "evaluation",
-    "report-2",
+    "report-3",
     {"pytorch", "scikitlearn"},
     deps=[
         base_model,

@@ -60,6 +60,7 @@ def figures(
         "delta_by_writer": by_writer,
         "plane": {name: list(place) for name, place in delta.plane(joined).items()},
         "same_writers": list(scorer.same),
+        "language": scorer.language,
         "copied_8grams": {
             name: copied_share(map(unquoted, texts), train) for name, texts in written.items()
         },

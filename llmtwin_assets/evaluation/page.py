@@ -311,11 +311,17 @@ def _notes(found: Mapping[str, Any]) -> str:
     sizes = sorted(found["words"].values())
     spread = f"{sizes[0]:,}" if sizes[0] == sizes[-1] else f"{sizes[0]:,} to {sizes[-1]:,}"
     others = len(next(iter(found["delta_by_writer"].values()))) - 1
+    unlisted = (
+        ""
+        if found["language"]
+        else " There is no list of function words of this language: the commonest words of most of "
+        "the writers stand in, and topic may be among them."
+    )
     return (
         "<h2>How to read this</h2><p>All systems answered the same prompts, which ask for passages "
         f"the author wrote and no model was shown; every set was cut to {spread} words. Function "
         "words: minus the mean difference, in spreads between writers, of how often the commonest "
-        f"words are used by the text and by the author (Burrows' Delta, over {others} other "
+        f"function words are used by the text and by the author (Burrows' Delta, over {others} other "
         "writers). Verification: the mean probability, by a classifier to which all other words "
         "are masked, that the author wrote the text. Rhythm: sentence and clause lengths and "
         "punctuation. A measure counts only if it tells the author's documents from those of "
@@ -323,7 +329,7 @@ def _notes(found: Mapping[str, Any]) -> str:
         "unseen text; far above 1 is caricature. Intervals (90 %) are over prompts. Nats per token "
         "say how surprised a model is by text; lower is better. Planted strings were shown to the "
         "model once or twice among the author's text; 6 bits means that it knows them by heart, 0 "
-        "to 1 that it does not.</p>"
+        f"to 1 that it does not.{unlisted}</p>"
     )
 
 

@@ -1,5 +1,6 @@
 """The feature assets: cleaned documents, chunks, embeddings."""
 
+from collections import Counter
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -65,6 +66,8 @@ def cleaned_documents(
                 "words": sum(words.values()),
                 "held out": len(held),
                 "words held out": sum(words[id_] for id_ in held),
+                "masked": sum(row.masked for row in rows),
+                **{f"language: {code}": count for code, count in _languages(rows)},
             },
         }
 
@@ -93,7 +96,7 @@ def chunks(
         rows = chunking.refresh(
             step.author,
             documents,
-            embedder.max_tokens,
+            min(split.MATCH, embedder.max_tokens),
             embedder.count_tokens,
             unchanged,
             read_chunks(before) if unchanged else (),
@@ -188,6 +191,10 @@ def read_documents(version: Version | None) -> list[Document]:
 def read_chunks(version: Version | None) -> list[Chunk]:
     """The rows of a version of chunks; none without one."""
     return _read(Chunk, version, "chunks.parquet")
+
+
+def _languages(documents: list[Document]) -> list[tuple[str, int]]:
+    return Counter(document.language or "unknown" for document in documents).most_common(3)
 
 
 def _read(kind: Any, version: Version | None, name: str) -> list[Any]:

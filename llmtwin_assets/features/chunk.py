@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 
 from llmtwin_assets.features.clean import search_form
-from llmtwin_assets.features.split import CountTokens, chunk_spans
+from llmtwin_assets.features.split import CountTokens, WordTokens, chunk_spans
 from llmtwin_assets.records import Chunk, Document, content_id
 
 
@@ -31,6 +31,9 @@ def chunks_of(
             split=document.split,
             published=document.published,
             passages=len(spans),
+            headings=" › ".join(span.headings),
+            code=span.code,
+            language=document.language,
         )
 
 
@@ -49,11 +52,12 @@ def refresh(
     for chunk in before:
         old.setdefault(chunk.document_id, []).append(chunk)
     chunks: list[Chunk] = []
+    count = WordTokens(count_tokens)
     for document in documents:
         if document.id in kept and document.id in old:
             chunks += old[document.id]
         else:
-            chunks += chunks_of(author, document, limit, count_tokens)
+            chunks += chunks_of(author, document, limit, count)
     return chunks
 
 

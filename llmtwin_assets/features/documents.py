@@ -7,6 +7,8 @@ from typing import Any
 
 from llmtwin_assets.features.clean import clean, search_form, visible
 from llmtwin_assets.features.holdout import Candidate, assign
+from llmtwin_assets.features.language import language_of
+from llmtwin_assets.masking import mask, masks
 from llmtwin_assets.records import Document, Split
 from resources.documents import DocumentStore
 
@@ -24,19 +26,37 @@ class Refreshed:
 
 
 def cleaned(raw: Mapping[str, Any], split: Split = "train") -> Document:
-    """A raw document's cleaned form."""
-    text = clean(raw["text"])
+    """A raw document's cleaned form, with secrets and personal data masked."""
+    whole, title = clean(raw["text"]), clean(raw["title"])
+    text = masked(whole)
+    language = raw.get("language")
     return Document(
         id=raw["id"],
         kind=raw["kind"],
         url=raw["url"],
-        title=clean(raw["title"]),
+        title=mask(title),
         published=date.fromisoformat(raw["published"]) if raw["published"] else None,
         text=text,
         search=search_form(text),
         raw_hash=raw["hash"],
         split=split,
+        language=language if raw["kind"] == "repository" else language_of(text) or language,
+        masked=masks(text) - masks(whole),
     )
+
+
+def masked(text: str) -> str:
+    """The text with secrets and personal data masked, those in letters of other shapes, too: a line
+    whose NFKC form has some is replaced by that form, masked."""
+    text = mask(text)
+    if text.isascii():
+        return text
+    lines = []
+    for line in text.split("\n"):
+        plain = search_form(line)
+        hidden = mask(plain)
+        lines.append(line if hidden == plain else hidden)
+    return "\n".join(lines)
 
 
 def refresh(hashes: Mapping[str, str], fetch: Fetch, before: Iterable[Document]) -> Refreshed:
@@ -47,7 +67,7 @@ def refresh(hashes: Mapping[str, str], fetch: Fetch, before: Iterable[Document])
     shares = []
     for row in raw:
         known[row["id"]] = cleaned(row)
-        shares.append(kept_share(row["text"], known[row["id"]].text))
+        shares.append(kept_share(row["text"], clean(row["text"])))
     documents = [known[id_] for id_ in sorted(known)]
     return Refreshed(documents, len(raw), min(shares, default=1.0))
 

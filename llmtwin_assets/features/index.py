@@ -16,9 +16,10 @@ if TYPE_CHECKING:
 # text hash -> unit vector, float32
 Vectors = Mapping[str, "np.ndarray[Any, np.dtype[np.float32]]"]
 
-VERSION = "index-2"
+VERSION = "index-3"
 PAYLOAD = (
     "document_id", "position", "passages", "title", "url", "text", "start", "end", "kind", "split",
+    "headings", "code", "language",
 )  # fmt: skip
 PLATFORMS = {
     "medium.com": "medium", "substack.com": "substack", "linkedin.com": "linkedin",

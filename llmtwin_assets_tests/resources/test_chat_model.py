@@ -70,6 +70,29 @@ def test_a_thousand_prompts_at_a_fifth_of_faults_are_all_answered_or_listed(
     assert not any(KEY in repr(reply) for reply in found)
 
 
+@pytest.mark.parametrize("fault", ["malformed", "dripping"])
+def test_a_reply_that_breaks_the_protocol_or_never_ends_is_asked_for_again(
+    tmp_path: Path, fault: str
+) -> None:
+    server = ChatServer(graded, share=1.0, faults=(fault,))
+    with serving(server) as url:
+        [reply] = model(url, tmp_path, timeout=0.5).answer([question(1)])
+    assert isinstance(reply, Reply)
+    assert server.asked["Grade text 1."] == 2
+
+
+def test_empty_replies_are_paid_for_out_of_the_budget(tmp_path: Path) -> None:
+    server = ChatServer(graded, share=1.0, faults=("empty",), times=99)
+    with serving(server) as url:
+        asking = model(url, tmp_path)
+        most = asking.estimate([question(1)])
+        limit = most.tokens_in + most.tokens_out + 35  # the server counts 30 for each reply
+        [reply] = model(url, tmp_path, budget=limit).answer([question(1)])
+    assert isinstance(reply, Failure)
+    assert reply.kind == "budget"
+    assert server.asked["Grade text 1."] == 2
+
+
 def test_a_reply_that_is_not_what_was_asked_for_is_asked_again_with_the_reason(
     tmp_path: Path,
 ) -> None:
@@ -150,7 +173,7 @@ def test_a_slow_endpoint_is_given_up_in_time(tmp_path: Path) -> None:
     with serving(ChatServer(graded, delay=0.5)) as url:
         found = model(url, tmp_path, timeout=0.05).answer([question(1)])
     assert isinstance(found[0], Failure)
-    assert "APITimeoutError" in found[0].because
+    assert "did not answer in 0.05 seconds" in found[0].because
 
 
 def test_it_may_be_asked_from_within_an_event_loop(tmp_path: Path) -> None:
