@@ -2,15 +2,15 @@
 
 A document gets its split once, at first sight, and keeps it. Of the dated documents the newest
 15 % are held out, of the undated ones those with the lowest id (ids are hashes); documents with the
-same text go together. Later documents join by the same rule: they fill the held-out share of
+nearly the same text go together. Later documents join by the same rule: they fill the held-out share of
 their group up to 15 % of what is there by then. With two documents or more, one is held out.
 """
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
+from llmtwin_assets.features.near_duplicates import pairs, runs_of
 from llmtwin_assets.records import Split
 
 SHARE = 0.15
@@ -56,16 +56,26 @@ def _fill(group: Sequence[Candidate], known: Mapping[str, str], wanted: int) -> 
 def _together(
     candidates: Sequence[Candidate], known: Mapping[str, str], splits: dict[str, Split]
 ) -> dict[str, Split]:
-    """Give documents of the same text the split of the one that had it first; held-out wins among
-    new ones, because held-out text must train nothing."""
-    by_text: dict[str, list[str]] = {}
-    for candidate in candidates:
-        key = hashlib.sha256("".join(candidate.text.split()).casefold().encode()).hexdigest()
-        by_text.setdefault(key, []).append(candidate.id)
-    for ids in by_text.values():
-        given = {known.get(id_) or splits[id_] for id_ in ids}
-        if len(given) > 1:
-            earlier = {known[id_] for id_ in ids if id_ in known}
-            split: Split = "train" if earlier == {"train"} else "held-out"
-            splits.update({id_: split for id_ in ids if id_ not in known})
+    """Give documents of nearly the same text the split of those that had one first; held-out wins
+    among several, because held-out text must train nothing."""
+    ids = [candidate.id for candidate in candidates]
+    joined = {id_: id_ for id_ in ids}
+
+    def root(id_: str) -> str:
+        while joined[id_] != id_:
+            id_ = joined[id_]
+        return id_
+
+    for a, b, _ in pairs(runs_of([candidate.text for candidate in candidates])):
+        first, second = sorted((root(ids[a]), root(ids[b])))
+        joined[second] = first
+    together: dict[str, list[str]] = {}
+    for id_ in ids:
+        together.setdefault(root(id_), []).append(id_)
+    for group in together.values():
+        new = [id_ for id_ in group if id_ not in known]
+        earlier = {known[id_] for id_ in group if id_ in known}
+        given = earlier or {splits[id_] for id_ in new}
+        split: Split = "held-out" if "held-out" in given else "train"
+        splits.update(dict.fromkeys(new, split))
     return splits

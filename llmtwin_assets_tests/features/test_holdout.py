@@ -1,15 +1,17 @@
+import random
 from datetime import date, timedelta
 
 from llmtwin_assets.features.holdout import Candidate, assign
+from llmtwin_assets_tests.writing import paragraph
 
 
 def dated(number: int, text: str | None = None) -> Candidate:
     day = date(2024, 1, 1) + timedelta(days=number)
-    return Candidate(f"id-{number:03d}", day, text or f"text {number}")
+    return Candidate(f"id-{number:03d}", day, text or paragraph(random.Random(number)))
 
 
 def undated(number: int) -> Candidate:
-    return Candidate(f"un-{number:03d}", None, f"undated {number}")
+    return Candidate(f"un-{number:03d}", None, paragraph(random.Random(1_000 + number)))
 
 
 def held(splits: dict[str, str]) -> list[str]:
@@ -45,15 +47,30 @@ def test_later_documents_fill_the_held_out_share() -> None:
 
 
 def test_the_same_text_goes_together() -> None:
-    copy = Candidate("copy", date(2020, 1, 1), "Text   19")
+    copy = Candidate("copy", date(2020, 1, 1), paragraph(random.Random(19)).upper())
     splits = assign([*[dated(n) for n in range(20)], copy], {})
     assert splits["id-019"] == splits["copy"] == "held-out"
 
 
 def test_a_copy_of_a_train_document_trains() -> None:
     known = dict(assign([dated(n) for n in range(20)], {}))
-    copy = Candidate("copy", date(2025, 1, 1), "text 3")
+    copy = Candidate("copy", date(2025, 1, 1), paragraph(random.Random(3)))
     assert assign([*[dated(n) for n in range(20)], copy], known)["copy"] == "train"
+
+
+def test_nearly_the_same_text_goes_together() -> None:
+    edited = dated(19).text.replace("The", "A", 1)
+    splits = assign(
+        [*[dated(n) for n in range(20)], Candidate("older", date(2020, 1, 1), edited)], {}
+    )
+    assert edited != dated(19).text
+    assert splits["older"] == splits["id-019"] == "held-out"
+
+
+def test_what_is_nearly_the_same_as_held_out_text_never_trains() -> None:
+    known = dict(assign([dated(n) for n in range(20)], {}))
+    both = Candidate("both", date(2025, 1, 1), dated(19).text)
+    assert assign([*[dated(n) for n in range(21)], both], known)["both"] == "held-out"
 
 
 def test_two_documents_are_enough_to_hold_one_out() -> None:
