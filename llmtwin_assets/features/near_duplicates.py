@@ -3,8 +3,8 @@
 Two texts are alike when they share so many of their runs of words (Jaccard). Of a text with n runs
 that must share a part t with another, at least one of its n - ceil(t n) + 1 rarest runs is also
 among the other's rarest; so only texts that share a rare run are compared (prefix filtering:
-Bayardo, Ma and Srikant, "Scaling up all pairs similarity search", 2007). Runs are compared by 64-bit
-hashes that are the same on every machine, and everything but finding the words is done on arrays.
+Bayardo, Ma and Srikant, "Scaling up all pairs similarity search", 2007). Runs are compared by
+64-bit hashes that are the same on every machine, and all but finding the words is done on arrays.
 
 Knows no store, no author and no document.
 """
@@ -64,7 +64,8 @@ def jaccard(a: "Hashes", b: "Hashes") -> float:
 
 def twins(count: int, found: Sequence[tuple[int, int, float]]) -> dict[int, int]:
     """text -> the earlier text it is nearly the same as, of ``count`` texts with the pairs
-    ``found``. A text that has a twin is nobody's twin: each is nearly the same as one that stays."""
+    ``found``. A text that has a twin is nobody's twin: each is nearly the same as one that
+    stays."""
     earlier: dict[int, list[tuple[float, int]]] = {}
     for a, b, share in found:
         earlier.setdefault(b, []).append((-share, a))
