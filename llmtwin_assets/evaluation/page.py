@@ -324,13 +324,12 @@ def _notes(found: Mapping[str, Any]) -> str:
         "function words are used by the text and by the author (Burrows' Delta, over "
         f"{others} other writers). Verification: the mean probability, by a classifier to which "
         "all other words are masked, that the author wrote the text. Rhythm: sentence and clause "
-        "lengths and "
-        "punctuation. A measure counts only if it tells the author's documents from those of "
-        "others and from a model's imitation. A gain of 0 is the base model, of 1 the author's own "
-        "unseen text; far above 1 is caricature. Intervals (90 %) are over prompts. Nats per token "
-        "say how surprised a model is by text; lower is better. Planted strings were shown to the "
-        "model once or twice among the author's text; 6 bits means that it knows them by heart, 0 "
-        f"to 1 that it does not.{unlisted}</p>"
+        "lengths and punctuation. A measure counts only if it tells the author's documents from "
+        "those of others and from a model's imitation. A gain of 0 is the base model, of 1 the "
+        "author's own unseen text; far above 1 is caricature. Intervals (90 %) are over prompts. "
+        "Nats per token say how surprised a model is by text; lower is better. Planted strings "
+        "were shown to the model among the author's text; 6 bits means that it knows them by "
+        f"heart, 0 to 1 that it does not.{unlisted}</p>"
     )
 
 
