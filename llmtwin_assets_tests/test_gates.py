@@ -107,12 +107,15 @@ NO_STYLE = {name: {} for name in ("base", "few_shot")}
         (
             evaluation.sounds_more_like_the_author,
             report(),
-            report(style__nearer__base__function_words__low=-0.01),
+            report(style__nearer__base__function_words__high=-0.01),
         ),
         (
             evaluation.sounds_more_like_the_author,
             report() | {"style_decides": False},
-            report(style__nearer__few_shot__verification__low=-0.2),
+            report(
+                style__nearer__few_shot__verification__low=-0.2,
+                style__nearer__few_shot__function_words__low=-0.1,
+            ),
         ),
         (evaluation.sounds_more_like_the_author, report(), report(style__nearer=NO_STYLE)),
         (evaluation.copies_little, report(), report(copied_8grams__twin=0.02)),

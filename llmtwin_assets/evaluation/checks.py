@@ -27,8 +27,10 @@ def predicts_better_than_base(facts: Facts) -> Verdict:
 
 
 def sounds_more_like_the_author(facts: Facts) -> Verdict:
-    """On every admitted measure of style the twin is nearer to the author than the base model and
-    than the base model with examples in its prompt: the whole interval is above 0."""
+    """Against the base model, and against the base model with examples in its prompt, the twin is
+    surely nearer to the author on at least one admitted measure of style (the whole interval is
+    above 0), and surely farther on none. A report with few prompts cannot be sure of every
+    measure; what it is not sure of, it says."""
     if not facts["style_decides"]:
         return Verdict(True, "the recipe proves the plumbing, not the prose; style was not asked")
     against = facts["found"]["style"]["nearer"]
@@ -38,17 +40,16 @@ def sounds_more_like_the_author(facts: Facts) -> Verdict:
             "no measure of style can tell this author from others; add writing by the author, or "
             "reference writers of the same kind",
         )
-    behind = [
-        f"{measure} against {name.replace('_', '-')}: {_interval(found)}"
+    passed = all(
+        any(each["low"] > 0 for each in against[name].values())
+        and all(each["high"] >= 0 for each in against[name].values())
         for name in (BASE, FEW_SHOT)
-        for measure, found in against[name].items()
-        if found["low"] <= 0
-    ]
-    if not behind:
-        return Verdict(True, f"nearer on {', '.join(against[BASE])}")
-    return Verdict(
-        False, f"not surely nearer by {'; '.join(behind)}; train longer, or ask more prompts"
     )
+    told = "; ".join(
+        f"nearer than {name.replace('_', '-')} by {_all(against[name])}"
+        for name in (BASE, FEW_SHOT)
+    )
+    return Verdict(passed, told if passed else f"not surely {told}; train longer")
 
 
 def copies_little(facts: Facts) -> Verdict:
