@@ -1,9 +1,10 @@
 """The one rule that decides which documents are held out, and its one owner.
 
 A document gets its split once, at first sight, and keeps it. Of the dated documents the newest
-15 % are held out, of the undated ones those with the lowest id (ids are hashes); documents with the
-nearly the same text go together. Later documents join by the same rule: they fill the held-out share of
-their group up to 15 % of what is there by then. With two documents or more, one is held out.
+15 % are held out, of the undated ones those with the lowest id (ids are hashes); documents with
+nearly the same text go together. Later documents join by the same rule: they fill the held-out
+share of their group up to 15 % of what is there by then. With two documents or more, one is held
+out.
 """
 
 from collections.abc import Mapping, Sequence
