@@ -12,7 +12,8 @@ them. Slow splitters read the first documents only: speed is a rate.
 - coverage: share of visible characters that are in a chunk; over the limit: chunks that are;
 - token recall, where ``--data`` holds ``questions.csv`` (see benchmarks.retrieval): by meaning
   only, the share of the answering characters within the first ``BUDGET`` tokens retrieved. Of a
-  chunk that only partly fits, that part. Ours are the chunks of ``MATCH`` tokens that are indexed. Mean over questions, then over corpora.
+  chunk that only partly fits, that part. Chunks of ``MATCH`` tokens are what is indexed. Mean over
+  questions, then over corpora.
 
 The reference gathers sentences into chunks of 1,000 to 2,000 characters and drops what is left.
 """

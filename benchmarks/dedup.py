@@ -5,8 +5,8 @@
 Documents are generated from word lists: half are originals, a third edits of an original with 5 to
 30 % of its words replaced, the rest hard negatives, which share half of an original's sentences in
 another order. Every system gets the texts and gives the pairs that share at least ``SAME`` of their
-runs of four words; finding the words, hashing and looking up are all in its time, on one thread. Texts
-are lower-case words and blanks, so that peers find the words by ``split``.
+runs of four words; finding the words, hashing and looking up are all in its time, on one thread.
+Texts are lower-case words and blanks, so that peers find the words by ``split``.
 
 The truth is the exact share (Jaccard) of every pair that has a run in common, counted with sets of
 tuples by code of this file. Peers use 128 permutations, and check what they found by their

@@ -89,6 +89,7 @@ class Chunk:
     passages: int = 1  # chunks that its document has
     headings: str = ""  # that it stands under, outermost first: "Part One › The Engine"
     code: bool = False  # most of it is code
+    twin: str = ""  # the chunk of nearly the same text that is indexed instead of this one
     language: str | None = None  # its document's
 
 
