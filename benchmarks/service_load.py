@@ -28,11 +28,10 @@ import httpx
 from benchmarks.output import progress
 from llmtwin_assets.features import chunk, index
 from llmtwin_assets.records import Document, to_frame
-from llmtwin_assets.serving.endpoint import link_model
 from llmtwin_assets.serving.keys import create_key
 from llmtwin_assets.settings import PROJECT, Settings, from_environment
 from resources import base_model
-from resources.artifacts import open_artifacts
+from resources.artifacts import link_files, open_artifacts
 from resources.embedder import Embedder
 from resources.vectors import open_vectors
 
@@ -213,7 +212,7 @@ def add_author(settings: Settings, author: str, model: Path) -> None:
         return {"rows": len(documents)}
 
     def endpoint(folder: Path) -> dict[str, str]:
-        link_model(model, folder / "model")
+        link_files(model, folder / "model")
         return {"name": author.title(), "twin": author, "report": "r"}
 
     store.publish(author, "cleaned_documents", "d1", written)

@@ -66,12 +66,11 @@ from benchmarks.service_load import Program, add_author, load, program, settings
 from llmtwin_assets import prompts
 from llmtwin_assets.records import Passage
 from llmtwin_assets.serving.decoder import in_8_bits
-from llmtwin_assets.serving.endpoint import link_model
 from llmtwin_assets.serving.keys import create_key
 from llmtwin_assets.settings import Settings, from_environment
-from llmtwin_assets.training import models, quantize
+from llmtwin_assets.training import formats, models
 from resources import base_model
-from resources.artifacts import open_artifacts
+from resources.artifacts import link_files, open_artifacts
 
 CLIENTS = (1, 4, 16)
 AUTHOR = "james-madison"
@@ -240,7 +239,7 @@ def publish(settings: Settings, author: str, model: Path) -> None:
     """Make a model an author's twin."""
 
     def build(folder: Path) -> dict[str, str]:
-        link_model(model, folder / "model")
+        link_files(model, folder / "model")
         return {"name": author, "twin": "t", "report": "r"}
 
     open_artifacts(settings.artifacts_url).publish(author, "endpoint", f"{author}-1", build)
@@ -250,7 +249,7 @@ def measure_speed(home: Path, rounds: int, tokens: int) -> dict[str, dict[str, f
     """The speed of all systems on the same weights, and the machine's limit."""
     settings = from_environment({**os.environ, "LLMTWIN_HOME": str(home)})
     stock = base_model.resolve(settings.base_model, settings.models)
-    quantize.write(stock, home / "q8", AUTHOR)
+    formats.write(stock, home / "q8", AUTHOR)
     publish(settings, AUTHOR, home / "q8")
     with ExitStack() as stack:
         engine = stack.enter_context(program("engine", settings))

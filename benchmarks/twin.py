@@ -94,7 +94,9 @@ class Bench:
             "author_name": self.name,
             "recipe": asdict(plan),
         }
-        folder = self.stage(f"sft-{plan.method}-{plan.seed}", "llmtwin_assets.training.sft", spec)
+        folder = self.stage(
+            f"sft-{plan.sft_method}-{plan.seed}", "llmtwin_assets.training.sft", spec
+        )
         return folder / "model"
 
     def dpo(self, plan: Recipe, model: Path) -> Path:
@@ -151,7 +153,7 @@ def train(bench: Bench, plan: Recipe) -> dict[str, Path]:
     """Trained system -> its model."""
     sft = bench.sft(plan)
     # As the recipes with adapters have it.
-    lora = bench.sft(replace(plan, method="lora", sft_learning_rate=5e-4, warmup_steps=5))
+    lora = bench.sft(replace(plan, sft_method="lora", sft_learning_rate=5e-4, sft_warmup_steps=5))
     return {SFT: sft, TWIN: bench.dpo(plan, sft), "lora": lora}
 
 

@@ -95,6 +95,63 @@ def rollback(author: AuthorArgument, as_json: JsonOption = False) -> None:
 
 
 @app.command()
+def push(
+    author: AuthorArgument,
+    to: Annotated[str, typer.Option(help="owner/name; LLMTWIN_HUB_REPOSITORY without.")] = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Put the twin that serves on the Hugging Face hub, private. It needs HF_TOKEN.
+
+    Example: llmtwin push james-madison --to me/james-madison-twin
+    """
+    with refusals():
+        from llmtwin_assets.serving import publish
+        from resources.artifacts import open_artifacts
+
+        settings = prepared()
+        known_authors(settings, author)
+        artifacts = open_artifacts(settings.artifacts_url)
+        name, revision = publish.push(artifacts, author, to or settings.hub_repository)
+        if as_json:
+            print_json({"author": author, "repository": name, "revision": revision})
+            return
+        print(f"{author} is at {name}, revision {revision}.\nUse it as {name}@{revision}")
+
+
+@app.command()
+def recipes(as_json: JsonOption = False) -> None:
+    """The training recipes, and the memory that each needs for the base model of this deployment.
+
+    Example: llmtwin recipes
+    """
+    with refusals():
+        from llmtwin_assets.training import memory
+        from llmtwin_assets.training.recipes import RECIPES
+        from resources import base_model
+
+        settings = prepared()
+        base = base_model.resolve(settings.base_model, settings.models)
+        shape = memory.shape(base)
+        needs: dict[str, dict[str, Any]] = {
+            name: {
+                "source": recipe.source,
+                "sft": memory.as_figures(memory.estimate(recipe, shape, "sft")),
+                "dpo": memory.as_figures(memory.estimate(recipe, shape, "dpo")),
+            }
+            for name, recipe in RECIPES.items()
+        }
+        if as_json:
+            print_json(needs)
+            return
+        where, free = memory.available()
+        public = base_model.public_name(settings.base_model, base)
+        print(f"For {public}, sequences of full length; {where} has {free / memory.GB:.1f} GB:\n")
+        for name, need in needs.items():
+            most = max(sum(need[stage].values()) for stage in ("sft", "dpo"))
+            print(f"{name:20} {most:5.1f} GB  {need['source']}")
+
+
+@app.command()
 def serve(
     host: Annotated[str, typer.Option(help="Where to listen; a public one needs a key.")] = (
         "127.0.0.1"

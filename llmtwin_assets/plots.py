@@ -104,6 +104,18 @@ def training_loss(points: Points, held_out: Points = ()) -> bytes:
     return bytes(png)
 
 
+def over_steps(points: Points, title: str, ylabel: str) -> bytes:
+    """A figure of every training step: (step, value) pairs."""
+    with _figure(title, "step", ylabel) as (axes, png):
+        if not points:
+            _say(axes, "no step was recorded")
+        else:
+            _line(axes, points, BLUE, title, "-")
+            axes.set_ylim(0, 1.1 * max([1e-9, *(y for _, y in points)]))
+        _whole_steps(axes)
+    return bytes(png)
+
+
 def reward_margin(points: Points) -> bytes:
     """By how much the author's text is preferred over the model's (implicit DPO reward, in nats)
     over training steps: (step, margin) pairs. Above 0 the author's is preferred."""

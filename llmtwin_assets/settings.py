@@ -31,6 +31,9 @@ class Settings:
     reranker: str  # a cross-encoder that orders what search finds; none without one
     reference_writers: Path | None  # a folder; the packaged public-domain writers without one
     recipe: str
+    reporters: str  # trl reporters that training figures go to as well, by commas
+    accelerate: str  # a configuration file of accelerate's, for several GPUs or machines
+    hub_repository: str  # where `llmtwin push` puts a twin; {author} stands for its author
     engine_url: str  # of language models, OpenAI-compatible; our own engine is started without one
     engine_key: str
     sample: float  # share of the answers kept as an evaluation set
@@ -81,6 +84,9 @@ def from_environment(environ: Mapping[str, str] = os.environ) -> Settings:
         reranker=chosen("RERANKER", ""),
         reference_writers=Path(writers).expanduser() if writers else None,
         recipe=chosen("RECIPE", "quick"),
+        reporters=chosen("REPORTERS", ""),
+        accelerate=chosen("ACCELERATE_CONFIG", ""),
+        hub_repository=chosen("HUB_REPOSITORY", ""),
         engine_url=chosen("ENGINE_URL", ""),
         engine_key=chosen("ENGINE_KEY", ""),
         sample=share,

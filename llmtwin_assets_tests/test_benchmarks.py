@@ -5,6 +5,8 @@ import pytest
 
 from benchmarks.orchestration import one_more
 from benchmarks.output import emit, goal
+from benchmarks.retrieval import coverage, ndcg, ratio, reference_chunks
+from benchmarks.vectors import measure
 
 
 def test_a_benchmark_prints_one_object_with_five_keys(capsys: pytest.CaptureFixture[str]) -> None:
@@ -24,3 +26,40 @@ def test_one_more_document_is_measured_beside_its_floor(tmp_path: Path) -> None:
     assert 0 < costs["copy of the files, wall seconds"] < costs["wall seconds"]
     assert costs["wall seconds"] < costs["full build, wall seconds"]
     assert "CPU seconds in embeddings" in costs
+
+
+def test_coverage_counts_answering_characters_within_the_budget() -> None:
+    answer = [("d", 100, 200)]
+    assert coverage([("d", 0, 150)], answer) == 0.5
+    assert coverage([("d", 0, 150), ("d", 100, 200)], answer) == 1
+    assert coverage([("e", 0, 3_950), ("d", 100, 200)], answer) == 0.5
+    assert coverage([("e", 100, 200)], answer) == 0
+    assert coverage([("d", 0, 9_000)], [("d", 0, 8_000)]) == 1
+
+
+def test_ndcg_compares_with_the_best_order_of_the_systems_own_passages() -> None:
+    passages = [("d", 0, 100), ("d", 100, 200), ("d", 200, 300)]
+    answer = [("d", 150, 220)]
+    assert ndcg([passages[1], passages[2], passages[0]], answer, passages) == 1
+    assert 0 < ndcg([passages[2], passages[1]], answer, passages) < 1
+    assert ndcg([passages[0]], answer, passages) == 0
+
+
+def test_a_ratio_of_equals_is_one_and_its_interval_is_paired() -> None:
+    rows = {"a": [(0.1, 0.0), (0.9, 1.0)] * 20, "b": [(0.5, 0.5)] * 9}
+    assert ratio(rows, rows, 0) == (1.0, 1.0, 1.0)
+
+
+def test_the_references_chunks_are_long_and_lose_what_is_short() -> None:
+    sentence = "This is a sentence of some forty letters. "
+    assert reference_chunks(sentence * 20) == []
+    spans = reference_chunks(sentence * 60)
+    assert [1_000 <= end - start <= 2_000 for start, end in spans] == [True]
+    assert spans[0][1] < len(sentence * 60) - 400
+
+
+def test_the_store_is_measured_beside_an_exact_scan() -> None:
+    found = measure(300, 3)
+    assert found["ours, filtered, 300"]["recall@10"] == 1
+    assert found["local mode, hybrid, 300"]["recall@10"] == 1
+    assert found["exact, plain, 300"]["questions"] == 3

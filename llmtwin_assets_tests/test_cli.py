@@ -31,6 +31,8 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         (("ask", "eve", "Why?"), "eve: no such author"),
         (("ask", "ada", "Why?"), "no twin of this author serves yet"),
         (("rollback", "ada"), "no twin of this author serves yet"),
+        (("push", "ada", "--to", "me/ada"), "no twin of this author serves yet"),
+        (("push", "ada"), "ada: there is no repository to push to"),
         (("status", "eve"), "eve: no such author"),
         (("twin", "ada", "--recipe", "sourdough"), "sourdough: no recipe has this name"),
     ],
@@ -41,6 +43,17 @@ def test_a_refusal_is_one_sentence_and_exit_code_one(run, arguments, said) -> No
     assert said in result.stderr
     assert "Traceback" not in result.stderr
     assert len(result.stderr.strip().splitlines()) == 1
+
+
+def test_recipes_come_with_the_memory_they_need_for_this_base_model(
+    run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from llmtwin_assets_tests import tiny_model
+
+    monkeypatch.setenv("LLMTWIN_BASE_MODEL", str(tiny_model.build(tmp_path / "tiny")))
+    assert "llama-3.1-8b-qlora" in run("recipes").stdout
+    needs = json.loads(run("recipes", "--json").stdout)
+    assert 0.8 <= sum(needs["smoke"]["sft"].values()) < 1.0
 
 
 def test_an_unknown_author_creates_nothing(run, tmp_path: Path) -> None:

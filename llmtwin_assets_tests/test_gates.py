@@ -94,9 +94,14 @@ NO_STYLE = {name: {} for name in ("base", "few_shot")}
             {"loss": FALLING, "margins": [[1, 0.0], [2, -0.4]]},
         ),
         (
-            training.eight_bits_cost_little,
+            training.quantisation_costs_little,
             {"nats": 3.01, "nats_before": 3.0},
             {"nats": 3.2, "nats_before": 3.0},
+        ),
+        (
+            training.quantisation_saves_room,
+            {"bytes": 53, "bytes_before": 100},
+            {"bytes": 130, "bytes_before": 100},
         ),
         (evaluation.predicts_better_than_base, report(), report(systems__twin__nats=3.5)),
         (

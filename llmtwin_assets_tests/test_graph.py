@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import dagster as dg
@@ -12,6 +13,7 @@ from llmtwin_assets.evaluation.assets import leaderboard
 from llmtwin_assets.overview import ASSETS, FEATURES, overview
 from llmtwin_assets.serving.endpoint import rollback, serving
 from llmtwin_assets.serving.in_process import ask_here
+from llmtwin_assets.training.recipes import RECIPES
 from llmtwin_assets_tests import tiny_model
 from llmtwin_assets_tests.graph import World, closed_gates, failure, rebuilt
 from llmtwin_assets_tests.writing import authors_yaml, essay, write_essays
@@ -142,6 +144,30 @@ def test_rollback_returns_to_the_previous_twin(made) -> None:
     assert rollback(world.artifacts, "ada") == first
     assert serving(world.artifacts, "ada") == first
     registry.write_text(registry.read_text().replace("Ada W. Writer", "Ada Writer"))
+
+
+def test_a_recipe_that_differs_in_what_comes_after_trains_nothing_again(
+    made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world, _ = made
+    other = replace(RECIPES["smoke"], name="smoke-f16", weights="f16")
+    monkeypatch.setitem(RECIPES, "smoke-f16", other)
+    stages = ["sft_checkpoint", "preference_dataset", "dpo_checkpoint", "quantized_checkpoint"]
+    before = {name: world.artifacts.current("ada", name) for name in stages}
+    config = {"sft_checkpoint": {"config": {"recipe": "smoke-f16"}}}
+    result = world.materialise("ada", stages, config)
+    assert result.success, failure(result)
+    after = {name: world.artifacts.current("ada", name) for name in stages}
+    assert after["sft_checkpoint"].facts["recipe"]["name"] == "smoke-f16"
+    first, second = (
+        version["sft_checkpoint"].file("model/model.safetensors").stat().st_ino
+        for version in (before, after)
+    )
+    assert first == second
+    assert after["dpo_checkpoint"] == before["dpo_checkpoint"]
+    assert after["quantized_checkpoint"].facts["figures"]["weights"] == "f16"
+    assert world.materialise("ada", stages).success
+    assert {name: world.artifacts.current("ada", name) for name in stages} == before
 
 
 def test_one_edited_essay_costs_one_essays_work(world: World, essays: Path) -> None:

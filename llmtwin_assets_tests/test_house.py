@@ -29,7 +29,7 @@ ROOMS = [
 SHARED = {"authors", "records", "prompts", "settings", "steps", "plots", "pages", "masking"}
 HEAVY = {
     "torch", "transformers", "trl", "peft", "datasets", "sentence_transformers", "sklearn",
-    "matplotlib", "polars", "playwright", "qdrant_edge", "gguf", "huggingface_hub",
+    "matplotlib", "polars", "playwright", "qdrant_client", "qdrant_edge", "gguf", "huggingface_hub",
 }  # fmt: skip
 
 

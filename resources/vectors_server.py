@@ -69,7 +69,8 @@ class ServerVectors:
                 fresh = f"{sealed}~{int(time.time())}-{uuid4().hex[:8]}"
                 self._fill(fresh, author, size, upsert, list(delete), old)
                 aliases = self._aliases()
-                aliases[sealed] = fresh
+                if aliases.setdefault(sealed, fresh) != fresh:  # another built the same meanwhile
+                    self._client.delete_collection(fresh)
             self._publish(author, aliases, aliases[sealed])
             return self.count(author)
 
@@ -97,6 +98,8 @@ class ServerVectors:
         requests = [request for request in asked if request is not None]
         index = _alias(author)
         with self._asking():
+            if not requests and index not in self._aliases():
+                raise NoIndexError(author)
             try:
                 found = iter(self._client.query_batch_points(index, requests) if requests else ())
             except Exception as error:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +10,12 @@ import dagster as dg
 
 from llmtwin_assets.authors import AuthorsFile
 from llmtwin_assets.datasets.assets import instruct_dataset, read_samples
-from llmtwin_assets.evaluation import figures, page
+from llmtwin_assets.evaluation import figures, judge, page
 from llmtwin_assets.evaluation.contexts import FEW_SHOT, PASSAGES, gather, write_contexts
+from llmtwin_assets.evaluation.knowledge import support
 from llmtwin_assets.evaluation.measure import ANSWERS, MEASURED, read_answers
 from llmtwin_assets.features.assets import cleaned_documents, embeddings, read_documents
-from llmtwin_assets.records import Passage
+from llmtwin_assets.records import Document, Passage
 from llmtwin_assets.retrieval.search import retrieve
 from llmtwin_assets.settings import Settings
 from llmtwin_assets.steps import OWNERS, Facts, Step, author_asset, save_plots
@@ -21,6 +23,7 @@ from llmtwin_assets.training.assets import base_model, quantized_checkpoint, sft
 from llmtwin_assets.training.recipes import from_mapping
 from resources import base_model as base_models
 from resources.artifacts import ArtifactStore, Version
+from resources.chat_model import ChatModel, open_chat_model
 from resources.compute import Compute
 from resources.embedder import Embedder
 from resources.reference_writers import ReferenceWriters
@@ -39,7 +42,7 @@ reference_writers = dg.AssetSpec(
 
 @author_asset(
     "evaluation",
-    "report-2",
+    "report-3",
     {"pytorch", "scikitlearn"},
     deps=[
         base_model,
@@ -81,6 +84,9 @@ def eval_report(
         "writers": writers.digest(),
         "prompts": [plan.eval_prompts, plan.eval_tokens, plan.eval_style, plan.seed],
     }
+    judging = open_chat_model("LLMTWIN_JUDGE", settings.home / "judge.sqlite")
+    if judging is not None:
+        inputs["judge"] = [judging.url, judging.model]
     deployed = artifacts.current(step.author, ENDPOINT)
     if deployed is not None and deployed.facts["twin"] == twin.digest:
         deployed = None
@@ -90,7 +96,8 @@ def eval_report(
             return retrieve(step.author, question, SHOWN, vectors, embedder, "train")
 
         work = artifacts.work(step.author, step.asset, step.digest(inputs))
-        write_contexts(work / "contexts.json", gather(read_samples(data), plan.eval_prompts, find))
+        contexts = gather(read_samples(data), plan.eval_prompts, find)
+        write_contexts(work / "contexts.json", contexts)
         before = step.previous()
         spec = {
             "systems": systems(base, sft, twin, deployed),
@@ -115,6 +122,16 @@ def eval_report(
             writers.load(),
             plan.seed,
         )
+        passages = [
+            [passage.text for passage in contexts.passages[row["sample_id"]]]
+            for row in answers
+            if row["system"] == figures.TWIN_RAG
+        ]
+        found |= knowledge_figures(answers, passages, documents, embedder)
+        if judging is not None:
+            shown = [d.text for d in documents if d.split == "train"]
+            found["judge"] = judge_figures(answers, shown, judging, plan.seed)
+            context.log.info(f"judge: {found['judge']['because']}")
         text = page.html(found, answers, f"The twin of {name}")
         (folder / "report.html").write_text(text, "utf-8")
         save_plots(folder, page.plots(found))
@@ -130,6 +147,39 @@ def eval_report(
     made = step.input(REPORT)
     artifacts.note(step.author, REPORT, history_row(made, inputs, plan.name))
     return result
+
+
+def knowledge_figures(
+    answers: Sequence[figures.Answer],
+    passages: Sequence[Sequence[str]],
+    documents: Sequence[Document],
+    embedder: Embedder,
+) -> figures.Figures:
+    """How far the answers of the twin, and of the base model, are supported by the passages that
+    stood before the question; nothing where that cannot be told."""
+    given = {text for each in passages for text in each}
+    foreign = [
+        document.text
+        for document in documents
+        if document.split == "train" and not any(text in document.text for text in given)
+    ]
+    found = {
+        name: support(texts, passages, foreign, embedder.embed)
+        for name in (figures.TWIN_RAG, figures.RAG)
+        if (texts := [row["text"] for row in answers if row["system"] == name])
+    }
+    return {"knowledge": {name: each for name, each in found.items() if each is not None}}
+
+
+def judge_figures(
+    answers: Sequence[figures.Answer], shown: Sequence[str], judging: ChatModel, seed: int
+) -> figures.Figures:
+    """What a judge says of the twin, and whether it can be believed; its cost so far."""
+    written = figures.texts_by_system(answers)
+    author = written.pop(figures.HELD_OUT)
+    subjects = [row["instruction"] for row in answers[: len(author)]]
+    found = judge.judge(judge.pairs(subjects, written, author, seed), shown, judging.answer)
+    return found | {"spent": vars(judging.spent())}
 
 
 def systems(

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from statistics import NormalDist, pstdev
 from typing import TYPE_CHECKING
 
+from llmtwin_assets.evaluation.languages import language_of, lists
 from llmtwin_assets.features.words import EIGHT, ngrams, words
 from resources.errors import LlmTwinError
 
@@ -141,9 +142,16 @@ class Delta:
 def function_words(
     texts_by_writer: Mapping[str, Sequence[str]], n: int = FUNCTION_WORDS
 ) -> tuple[str, ...]:
-    """The ``n`` commonest words by their mean share over writers, so that no writer counts for
-    more by having written more; ties in alphabetical order."""
+    """The ``n`` commonest function words by their mean share over writers, so that no writer counts
+    for more by having written more; ties in alphabetical order. Words of topic, however common, are
+    left out by the list of the texts' language; in a language without one, the commonest words that
+    most of the writers use stand in."""
     return _common({name: _count(texts) for name, texts in texts_by_writer.items()}, n)
+
+
+def language(texts: Sequence[str]) -> str | None:
+    """The language (ISO 639-1) most of the texts are in; None if there is no list of its words."""
+    return language_of(_count(texts))
 
 
 def same_writers(
@@ -173,7 +181,15 @@ def _common(counts: Mapping[str, Counter[str]], n: int) -> tuple[str, ...]:
         total = max(count.total(), 1)
         for word, times in count.items():
             share[word] = share.get(word, 0.0) + times / total
-    return tuple(sorted(share, key=lambda word: (-share[word], word))[:n])
+    listed = lists().get(language_of(share) or "") or _of_most(counts)
+    used = [word for word in share if word in listed]
+    return tuple(sorted(used, key=lambda word: (-share[word], word))[:n])
+
+
+def _of_most(counts: Mapping[str, Counter[str]]) -> set[str]:
+    """Words that more than half of the writers use: what one alone writes of is left out."""
+    users = Counter(word for count in counts.values() for word in count)
+    return {word for word, number in users.items() if 2 * number > len(counts)}
 
 
 def _shares(counts: Sequence[Counter[str]], common: Sequence[str]) -> "Vector":

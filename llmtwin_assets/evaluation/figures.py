@@ -60,6 +60,7 @@ def figures(
         "delta_by_writer": by_writer,
         "plane": {name: list(place) for name, place in delta.plane(joined).items()},
         "same_writers": list(scorer.same),
+        "language": scorer.language,
         "copied_8grams": {
             name: copied_share(map(unquoted, texts), train) for name, texts in written.items()
         },
@@ -129,7 +130,7 @@ def headline(found: Mapping[str, Any]) -> dict[str, float]:
     }
     if {TWIN, BASE} <= systems.keys() and "prose" in systems[TWIN]:
         chosen["forgotten (nats)"] = systems[TWIN]["prose"] - systems[BASE]["prose"]
-    knowledge = found.get("knowledge")
-    if knowledge:
+    knowledge = found.get("knowledge", {}).get(TWIN_RAG)
+    if knowledge and knowledge["sound"]:
         chosen["supported sentences"] = knowledge["supported"]["value"]
     return {name: round(value, 3) for name, value in chosen.items() if value is not None}

@@ -211,8 +211,14 @@ def _knowledge(found: Mapping[str, Any]) -> Iterator[str]:
     if not knowledge:
         return
     yield "<h2>Knowledge</h2>"
-    rows = [[name, _range(each)] for name, each in knowledge["scores"].items()]
-    yield _table("Answers against the passages they cite", ["Measure", "Share"], rows)
+    rows = [
+        [label(name), _range(each["supported"]), str(each["answers"]), _number(each["separates"])]
+        for name, each in knowledge.items()
+    ]
+    head = ["Whose answers", "Supported sentences", "Answers", "Planted sentences told apart"]
+    yield _table("Answers against the passages before the question", head, rows)
+    if not all(each["sound"] for each in knowledge.values()):
+        yield "<p>The planted sentences were not told apart well enough to rely on this.</p>"
 
 
 def _judge(found: Mapping[str, Any]) -> Iterator[str]:
@@ -305,19 +311,25 @@ def _notes(found: Mapping[str, Any]) -> str:
     sizes = sorted(found["words"].values())
     spread = f"{sizes[0]:,}" if sizes[0] == sizes[-1] else f"{sizes[0]:,} to {sizes[-1]:,}"
     others = len(next(iter(found["delta_by_writer"].values()))) - 1
+    unlisted = (
+        ""
+        if found["language"]
+        else " There is no list of function words of this language: the commonest words of most of "
+        "the writers stand in, and topic may be among them."
+    )
     return (
         "<h2>How to read this</h2><p>All systems answered the same prompts, which ask for passages "
         f"the author wrote and no model was shown; every set was cut to {spread} words. Function "
         "words: minus the mean difference, in spreads between writers, of how often the commonest "
-        f"words are used by the text and by the author (Burrows' Delta, over {others} other "
-        "writers). Verification: the mean probability, by a classifier to which all other words "
-        "are masked, that the author wrote the text. Rhythm: sentence and clause lengths and "
-        "punctuation. A measure counts only if it tells the author's documents from those of "
-        "others and from a model's imitation. A gain of 0 is the base model, of 1 the author's own "
-        "unseen text; far above 1 is caricature. Intervals (90 %) are over prompts. Nats per token "
-        "say how surprised a model is by text; lower is better. Planted strings were shown to the "
-        "model once or twice among the author's text; 6 bits means that it knows them by heart, 0 "
-        "to 1 that it does not.</p>"
+        "function words are used by the text and by the author (Burrows' Delta, over "
+        f"{others} other writers). Verification: the mean probability, by a classifier to which "
+        "all other words are masked, that the author wrote the text. Rhythm: sentence and clause "
+        "lengths and punctuation. A measure counts only if it tells the author's documents from "
+        "those of others and from a model's imitation. A gain of 0 is the base model, of 1 the "
+        "author's own unseen text; far above 1 is caricature. Intervals (90 %) are over prompts. "
+        "Nats per token say how surprised a model is by text; lower is better. Planted strings "
+        "were shown to the model among the author's text; 6 bits means that it knows them by "
+        f"heart, 0 to 1 that it does not.{unlisted}</p>"
     )
 
 

@@ -12,6 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from llmtwin_assets.features.words import words
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -75,6 +77,20 @@ class Pooled:
         above, below = (each[list(rows)].sum(axis=0) for each in prepared)
         found: Vector = (_rates(above, below) - self.mean) / self.spread - self.author
         return found
+
+
+def shares_of(vocabulary: Sequence[str]) -> Count:
+    """Counts how often each of these words stands in a text, and the text's words."""
+
+    def count(text: str) -> dict[str, tuple[float, float]]:
+        found = words(text)
+        numbers = dict.fromkeys(vocabulary, 0)
+        for word in found:
+            if word in numbers:
+                numbers[word] += 1
+        return {word: (number, len(found)) for word, number in numbers.items()}
+
+    return count
 
 
 def table(count: Count, texts: Sequence[str]) -> tuple["Vector", "Vector"]:

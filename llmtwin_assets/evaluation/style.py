@@ -27,13 +27,13 @@ from llmtwin_assets.evaluation.delta import (
     FUNCTION_WORDS,
     check_enough,
     function_words,
+    language,
     same_writers,
 )
 from llmtwin_assets.evaluation.pieces import pieces
-from llmtwin_assets.evaluation.pooled import Pooled
+from llmtwin_assets.evaluation.pooled import Pooled, shares_of
 from llmtwin_assets.evaluation.rhythm import MOST, rhythm
 from llmtwin_assets.evaluation.verification import CrossFitted, spread
-from llmtwin_assets.features.words import words
 
 LEVEL = 0.9
 PIECE = 400  # words, at most, of the pieces that a measure has to tell apart
@@ -44,8 +44,6 @@ ENOUGH = 20_000  # words of another writer: more would cost time and say the sam
 FOLDS = 3
 LEAST_AUC = 0.75  # of every pair of one piece by the author and one by another, three in four
 EXAMPLES = 8  # habits listed on each side
-
-Counts = dict[str, tuple[float, float]]
 
 
 @dataclass(frozen=True)
@@ -75,11 +73,13 @@ class Admission:
 @dataclass(frozen=True)
 class Scorer:
     """The measures fitted to an author. ``same`` are reference writers left out because they are
-    the author."""
+    the author; ``language`` is None where there is no list of its function words and the commonest
+    words stand in for them."""
 
     measures: Mapping[str, Any]
     admissions: Mapping[str, Admission]
     same: tuple[str, ...]
+    language: str | None
 
     @property
     def admitted(self) -> tuple[str, ...]:
@@ -158,16 +158,19 @@ def fit(
 
     ``others`` are documents of other writers. ``imitations`` are texts by models that were asked to
     write as the author, by model, one per prompt: what they get right by imitation alone proves
-    nothing. Raises ``TooLittleTextError`` under 1,000 words of the author and
-    ``TooFewWritersError`` under three other writers.
+    nothing. Writers in another language are left out. Raises ``TooLittleTextError`` under 1,000
+    words of the author and ``TooFewWritersError`` under three other writers.
     """
+    check_enough(author, others)
+    spoken = language(author)
+    others = {name: texts for name, texts in others.items() if language(texts) in (spoken, None)}
     check_enough(author, others)
     same = same_writers(author, others)
     foreign = {name: _some(texts) for name, texts in others.items() if name not in same}
     imitations = imitations or {}
     measures = _fit(author, foreign, imitations, seed)
     trials = _trials(author, foreign, imitations, seed)
-    return Scorer(measures, {name: _admission(*trials[name]) for name in measures}, same)
+    return Scorer(measures, {name: _admission(*trials[name]) for name in measures}, same, spoken)
 
 
 def habits(author: Sequence[str], others: Mapping[str, Sequence[str]], text: str) -> dict[str, Any]:
@@ -202,16 +205,7 @@ def _fit(
 
 def _function_words(author: Sequence[str], others: Mapping[str, Sequence[str]]) -> Pooled:
     vocabulary = function_words({AUTHOR: author, **others}, FUNCTION_WORDS)
-
-    def count(text: str) -> Counts:
-        found = words(text)
-        numbers = dict.fromkeys(vocabulary, 0)
-        for word in found:
-            if word in numbers:
-                numbers[word] += 1
-        return {word: (number, len(found)) for word, number in numbers.items()}
-
-    return Pooled.fit(count, author, others)
+    return Pooled.fit(shares_of(vocabulary), author, others)
 
 
 def _trials(

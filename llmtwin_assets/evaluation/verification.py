@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     Vector = NDArray[np.float64]
 
 PIECE = 120  # words that are judged at once
-PER_WRITER = 20  # pieces of each other writer: no one of them stands for all
+PER_WRITER = 20  # pieces of each other writer, at least: no one of them stands for all
+FOREIGN = 240  # pieces of all of them together, where they are few
 MOST_AUTHOR = 120  # pieces of the author
 FEATURES = 4_000
 FOLDS = 3
@@ -55,10 +56,11 @@ class Verifier:
             (piece, number) for number, text in enumerate(author) for piece in pieces(text, PIECE)
         ]
         own = spread(own, MOST_AUTHOR)
+        each = max(PER_WRITER, FOREIGN // max(len(others), 1))
         foreign = [
             piece
             for texts in others.values()
-            for piece in spread([p for text in texts for p in pieces(text, PIECE)], PER_WRITER)
+            for piece in spread([p for text in texts for p in pieces(text, PIECE)], each)
         ]
         texts = [mask(text, known) for text in [*(piece for piece, _ in own), *foreign]]
         labels = np.array([1] * len(own) + [0] * len(foreign))

@@ -1,5 +1,6 @@
 """The retrieval report: does search find what the author wrote?"""
 
+from functools import partial
 from pathlib import Path
 
 import dagster as dg
@@ -14,6 +15,7 @@ from llmtwin_assets.features.assets import (
 from llmtwin_assets.records import Passage
 from llmtwin_assets.retrieval import report, search
 from llmtwin_assets.retrieval.questions import questions
+from llmtwin_assets.retrieval.scores import FIRST
 from llmtwin_assets.settings import Settings
 from llmtwin_assets.steps import Facts, Step, author_asset, save_plots
 from resources.artifacts import ArtifactStore
@@ -42,16 +44,14 @@ def retrieval_report(
         asked = questions(read_documents(step.input("cleaned_documents")), rows)
 
         def find(question: str, way: search.Steps) -> list[Passage]:
-            return search.retrieve(
-                step.author, question, report.FIRST, vectors, embedder, steps=way
-            )
+            return search.retrieve(step.author, question, FIRST, vectors, embedder, steps=way)
 
         def told(way: str, done: int) -> None:
             if done % LOG_EVERY == 0:
                 context.log.info(f"{done} of {len(asked)} questions asked, {way}")
 
         found = {
-            name: report.ask(asked, find, way, lambda done, name=name: told(name, done))
+            name: report.ask(asked, find, way, partial(told, name))
             for name, way in report.ways(steps).items()
         }
         served, measured = found[report.AS_SERVED], report.figures(found)

@@ -56,10 +56,10 @@ def with_neighbours(hits: Sequence[Hit]) -> list[Hit]:
         total = 0.0
         for step in range(1, REACH + 1):
             for position in (hit.payload["position"] - step, hit.payload["position"] + step):
-                if 0 <= position < hit.payload["passages"]:
-                    total += at.get((hit.payload["document_id"], position), 0.0) / step
-                else:
-                    total += USUAL * hit.score / step
+                usual = USUAL * hit.score
+                there = 0 <= position < hit.payload["passages"]
+                found = at.get((hit.payload["document_id"], position), 0.0) if there else usual
+                total += found / step
         return total
 
     return _ranked(replace(hit, score=hit.score + NEIGHBOUR * around(hit)) for hit in hits)
@@ -73,7 +73,7 @@ def with_documents(hits: Sequence[Hit]) -> list[Hit]:
 
     def mean(hit: Hit) -> float:
         best = scores[hit.payload["document_id"]][:BEST]
-        return sum(best) / min(BEST, hit.payload["passages"])
+        return sum(best) / min(BEST, int(hit.payload["passages"]))
 
     return _ranked(replace(hit, score=hit.score + DOCUMENT * mean(hit)) for hit in hits)
 

@@ -130,8 +130,10 @@ def html(
     parts = [
         f"<h1>{escape(title)}</h1>",
         f'<p class="lead">{escape(summary(found))}</p>',
-        _table("By kind of question", "Kind", found["scores"]),
-        _table("By way of searching, all questions", "Way", found["ways"]),
+        "<h2>By kind of question</h2>",
+        _table("As served, with 95% intervals", "Kind", found["scores"]),
+        "<h2>What each step adds</h2>",
+        _table("All questions, with 95% intervals", "Way", found["ways"]),
         f'<div class="pictures">{pictures}</div>',
         "<h2>The questions answered worst</h2>",
         *(_missed(row, chunks) for row in worst(asked)),

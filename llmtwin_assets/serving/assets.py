@@ -8,10 +8,10 @@ from llmtwin_assets.authors import AuthorsFile
 from llmtwin_assets.evaluation.assets import eval_report
 from llmtwin_assets.evaluation.checks import judges
 from llmtwin_assets.features.assets import embeddings
-from llmtwin_assets.serving.endpoint import ENDPOINT, NotEvaluatedError, WithdrawnError, link_model
+from llmtwin_assets.serving.endpoint import ENDPOINT, NotEvaluatedError, WithdrawnError
 from llmtwin_assets.steps import Facts, Step, author_asset
 from llmtwin_assets.training.assets import quantized_checkpoint
-from resources.artifacts import ArtifactStore, Version
+from resources.artifacts import ArtifactStore, Version, link_files
 
 
 @author_asset(
@@ -32,7 +32,7 @@ def endpoint(
     refuse_withdrawn(artifacts, step.author, step.digest(inputs))
 
     def build(folder: Path) -> Facts:
-        link_model(twin.path / "model", folder / "model")
+        link_files(twin.path / "model", folder / "model")
         return {
             "name": name,
             "twin": twin.digest,

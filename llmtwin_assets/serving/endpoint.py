@@ -1,8 +1,6 @@
 """The record of what serves an author: one directory that holds the model itself, so that nothing
 that happens to other versions can change or remove it. No Dagster here."""
 
-import os
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,18 +37,6 @@ class Endpoint:
     model: Path
     twin: str
     report: str
-
-
-def link_model(source: Path, target: Path) -> None:
-    """Give a version its own copy of a model; hard links where the file system allows."""
-
-    def place(original: str, copy: str) -> None:
-        try:
-            os.link(original, copy)
-        except OSError:
-            shutil.copy2(original, copy)
-
-    shutil.copytree(source, target, copy_function=place)
 
 
 def serving(artifacts: ArtifactStore, author: str) -> Endpoint:

@@ -1,9 +1,15 @@
-"""The training assets: fine-tuned checkpoint, preference pairs, preferred checkpoint, 8-bit twin.
+"""The training assets: fine-tuned checkpoint, preference pairs, preferred checkpoint, and the twin
+in the weights that it is served in.
 
 Each hands a spec to a script that runs where ``compute`` says. The recipe is chosen once, for
 ``sft_checkpoint``; what comes after reads it from there.
+
+There is no model registry beside this: versions are the artifact store's, each with a manifest of
+what it was made of; the pointer of an asset is its current stage, and the pointer of ``endpoint``
+is production, which ``llmtwin rollback`` moves back.
 """
 
+from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -16,11 +22,11 @@ from llmtwin_assets.features.assets import cleaned_documents, read_documents
 from llmtwin_assets.records import PreferenceSample, to_frame
 from llmtwin_assets.settings import Settings
 from llmtwin_assets.steps import Facts, Step, author_asset, save_plots, save_table
-from llmtwin_assets.training import preferences
+from llmtwin_assets.training import card, preferences
 from llmtwin_assets.training.recipes import Recipe, from_mapping, recipe
 from llmtwin_assets.training.sample import whole_lines
 from resources import base_model as base_models
-from resources.artifacts import ArtifactStore
+from resources.artifacts import ArtifactStore, Version, link_files, sha256
 from resources.compute import Compute
 
 base_model = dg.AssetSpec(
@@ -37,7 +43,15 @@ class TrainingConfig(dg.Config):
     recipe: str = ""  # a name from training/recipes.py; the deployment's default when empty
 
 
-@author_asset("training", "sft-1", {"pytorch"}, deps=[instruct_dataset, base_model])
+class PreferenceConfig(dg.Config):
+    """What a person can choose when they materialise preference_dataset."""
+
+    pairs_file: str = (
+        ""  # JSON lines of instruction, chosen, rejected; on-policy samples when empty
+    )
+
+
+@author_asset("training", "sft-2", {"pytorch"}, deps=[instruct_dataset, base_model])
 def sft_checkpoint(
     context: dg.AssetExecutionContext,
     config: TrainingConfig,
@@ -54,40 +68,77 @@ def sft_checkpoint(
     inputs = {
         "data": data.digest,
         "base": base_models.fingerprint(base),
-        "recipe": _without(plan, "preference_", "dpo_", "eval_"),
+        "recipe": _without(plan, "preference_", "dpo_", "weights", "eval_"),
     }
+    # A recipe that differs from the last one in what comes after is another version, because what
+    # comes after reads the recipe here, but the same weights.
+    trained = step.digest(inputs)
+    last = step.previous()
 
-    def build(folder: Path) -> Facts:
+    def again(version: Version, folder: Path) -> Facts:
+        for part in ("model", "adapter", "plots"):
+            if (version.path / part).is_dir():
+                link_files(version.path / part, folder / part)
+        figures = {**version.facts["figures"], "recipe": plan.name}
+        return {**version.facts, "recipe": asdict(plan), "figures": figures}
+
+    def train(folder: Path) -> Facts:
         spec = {
             "base": str(base),
             "samples": str(data.file("samples.parquet")),
             "author_name": registry.read().author(step.author).name,
             "recipe": asdict(plan),
             "output": str(folder),
-            "work": str(artifacts.work(step.author, step.asset, step.digest(inputs))),
+            "work": str(artifacts.work(step.author, step.asset, trained)),
+            **_how(settings),
         }
         result = compute.run(context, "llmtwin_assets.training.sft", spec)
         base_models.check(folder / "model")
-        from llmtwin_assets.plots import training_loss
-
-        save_plots(folder, {"training_loss": training_loss(result["loss"])})
+        save_plots(folder, curves(result["history"]))
+        held_out = result["history"]["held_out_loss"]
         return {
+            "trained": trained,
             "base": inputs["base"],
+            "base_name": base_models.public_name(settings.base_model, base),
+            "made_of": result["made_of"],
             "train_words": data.facts["train_words"],
             "recipe": asdict(plan),
             "loss": result["loss"],
+            "history": result["history"],
+            "memory_estimate_gb": result["memory_estimate_gb"],
             "figures": {
                 "recipe": plan.name,
                 "method": result["method"],
+                "backend": result["backend"],
                 "steps": result["steps"],
                 "tokens": result["tokens"],
                 "first loss": _round(result["loss"][0][1]),
                 "last loss": _round(result["loss"][-1][1]),
+                **({"last held-out loss": _round(held_out[-1][1])} if held_out else {}),
                 "tokens per second": result["tokens_per_second"],
+                "peak memory (GB)": result["peak_memory_gb"],
             },
         }
 
-    return step.publish(inputs, build)
+    def build(folder: Path) -> Facts:
+        same = last is not None and last.facts.get("trained") == trained
+        facts = again(last, folder) if last is not None and same else train(folder)
+        card.write(folder, "supervised fine-tuning", facts)
+        return facts
+
+    return step.publish({**inputs, "recipe": _without(plan)}, build)
+
+
+def curves(history: dict[str, Any]) -> dict[str, bytes]:
+    """The plots of a training: losses, gradient norm, speed and memory over its steps."""
+    from llmtwin_assets.plots import over_steps, training_loss
+
+    return {
+        "training_loss": training_loss(history["loss"], history["held_out_loss"]),
+        "gradient_norm": over_steps(history["gradient_norm"], "Gradient norm", "L2 norm"),
+        "speed": over_steps(history["tokens_per_second"], "Speed of training", "tokens per second"),
+        "memory": over_steps(history["memory_gb"], "Peak memory so far", "GB"),
+    }
 
 
 @author_asset(
@@ -98,21 +149,32 @@ def sft_checkpoint(
 )
 def preference_dataset(
     context: dg.AssetExecutionContext,
+    config: PreferenceConfig,
     registry: dg.ResourceParam[AuthorsFile],
     compute: dg.ResourceParam[Compute],
     artifacts: dg.ResourceParam[ArtifactStore],
 ) -> dg.MaterializeResult:
-    """The author's text over what their own fine-tuned model wrote for the same instruction."""
+    """The author's text over what their own fine-tuned model wrote for the same instruction, or
+    over the rejected texts of a file."""
     step = Step(context, artifacts)
     data, sft = step.input("instruct_dataset"), step.input("sft_checkpoint")
     plan = from_mapping(dict(sft.facts["recipe"]))
     inputs = {
         "data": data.digest,
-        "sft": sft.digest,
+        "sft": sft.facts["trained"],
         "pairs": [plan.preference_pairs, plan.preference_tokens],
+        "file": sha256(preferences.given(config.pairs_file)) if config.pairs_file else "",
     }
 
-    def build(folder: Path) -> Facts:
+    def from_file() -> tuple[list[PreferenceSample], Counter[str], int]:
+        rows, dropped = preferences.from_file(
+            Path(config.pairs_file),
+            read_documents(step.input("cleaned_documents")),
+            plan.preference_pairs,
+        )
+        return rows, dropped, len(rows) + dropped.total()
+
+    def on_policy() -> tuple[list[PreferenceSample], Counter[str], int]:
         asked = preferences.choose(read_samples(data), plan.preference_pairs)
         work = artifacts.work(step.author, step.asset, step.digest(inputs))
         spec = {
@@ -127,6 +189,10 @@ def preference_dataset(
         rows, dropped = preferences.pairs(
             asked, texts, plan.preference_pairs, plan.preference_tokens
         )
+        return rows, dropped, len(asked)
+
+    def build(folder: Path) -> Facts:
+        rows, dropped, offered = from_file() if config.pairs_file else on_policy()
         facts = save_table(to_frame(PreferenceSample, rows), folder / "pairs.parquet")
         documents = {d.id: d for d in read_documents(step.input("cleaned_documents"))}
         return facts | {
@@ -136,7 +202,7 @@ def preference_dataset(
             "held_out": sum(documents[row.document_id].split != "train" for row in rows),
             "figures": {
                 "pairs": len(rows),
-                "sampled": len(asked),
+                ("in the file" if config.pairs_file else "sampled"): offered,
                 **{f"dropped: {reason}": count for reason, count in sorted(dropped.items())},
             },
         }
@@ -144,9 +210,10 @@ def preference_dataset(
     return step.publish(inputs, build)
 
 
-@author_asset("training", "dpo-1", {"pytorch"}, deps=[sft_checkpoint, preference_dataset])
+@author_asset("training", "dpo-2", {"pytorch"}, deps=[sft_checkpoint, preference_dataset])
 def dpo_checkpoint(
     context: dg.AssetExecutionContext,
+    settings: dg.ResourceParam[Settings],
     registry: dg.ResourceParam[AuthorsFile],
     compute: dg.ResourceParam[Compute],
     artifacts: dg.ResourceParam[ArtifactStore],
@@ -155,7 +222,11 @@ def dpo_checkpoint(
     step = Step(context, artifacts)
     sft, pairs = step.input("sft_checkpoint"), step.input("preference_dataset")
     plan = from_mapping(dict(sft.facts["recipe"]))
-    inputs = {"sft": sft.digest, "pairs": pairs.digest, "recipe": _without(plan, "sft_", "eval_")}
+    inputs = {
+        "sft": sft.facts["trained"],
+        "pairs": pairs.digest,
+        "recipe": _without(plan, "sft_", "weights", "eval_"),
+    }
 
     def build(folder: Path) -> Facts:
         spec = {
@@ -165,73 +236,106 @@ def dpo_checkpoint(
             "recipe": asdict(plan),
             "output": str(folder),
             "work": str(artifacts.work(step.author, step.asset, step.digest(inputs))),
+            **_how(settings),
         }
         result = compute.run(context, "llmtwin_assets.training.dpo", spec)
         base_models.check(folder / "model")
-        from llmtwin_assets.plots import reward_margin, training_loss
+        from llmtwin_assets.plots import reward_margin
 
         save_plots(
             folder,
-            {
-                "reward_margin": reward_margin(result["margins"]),
-                "training_loss": training_loss(result["loss"]),
-            },
+            {**curves(result["history"]), "reward_margin": reward_margin(result["margins"])},
         )
-        return {
+        facts = {
+            "base": sft.facts["base"],
+            "base_name": sft.facts["base_name"],
+            "made_of": result["made_of"],
+            "recipe": asdict(plan),
             "loss": result["loss"],
             "margins": result["margins"],
+            "history": result["history"],
+            "memory_estimate_gb": result["memory_estimate_gb"],
             "figures": {
                 "pairs": result["pairs"],
+                "method": result["method"],
+                "backend": result["backend"],
                 "steps": result["steps"],
                 "last loss": _round(result["loss"][-1][1]),
                 "last reward margin": _round(result["margins"][-1][1]),
+                "tokens per second": result["tokens_per_second"],
+                "peak memory (GB)": result["peak_memory_gb"],
             },
         }
+        card.write(folder, "direct preference optimisation", facts)
+        return facts
 
     return step.publish(inputs, build)
 
 
-@author_asset("training", "q8-1", {"gguf"}, deps=[dpo_checkpoint, instruct_dataset])
+@author_asset(
+    "training", "weights-1", {"gguf"}, deps=[sft_checkpoint, dpo_checkpoint, instruct_dataset]
+)
 def quantized_checkpoint(
     context: dg.AssetExecutionContext,
     registry: dg.ResourceParam[AuthorsFile],
     compute: dg.ResourceParam[Compute],
     artifacts: dg.ResourceParam[ArtifactStore],
 ) -> dg.MaterializeResult:
-    """The twin in 8 bits (GGUF Q8_0): what is evaluated and what is served."""
+    """The twin in the recipe's weights (8 bits, GGUF Q8_0, unless it says otherwise): what is
+    evaluated and what is served."""
     step = Step(context, artifacts)
     dpo, data = step.input("dpo_checkpoint"), step.input("instruct_dataset")
+    plan = from_mapping(dict(step.input("sft_checkpoint").facts["recipe"]))
+    inputs = {"dpo": dpo.digest, "data": data.digest, "weights": plan.weights}
 
     def build(folder: Path) -> Facts:
         spec = {
             "model": str(dpo.path / "model"),
             "samples": str(data.file("samples.parquet")),
             "author_name": registry.read().author(step.author).name,
+            "weights": plan.weights,
             "output": str(folder),
         }
         result = compute.run(context, "llmtwin_assets.training.quantize", spec)
-        return {
+        base_models.check(folder / "model")
+        facts = {
+            "base": dpo.facts["base"],
+            "base_name": dpo.facts["base_name"],
+            "made_of": dpo.facts["made_of"],
+            "recipe": asdict(plan),
             "nats": result["nats"],
             "nats_before": result["nats_before"],
+            "bytes": result["bytes"],
+            "bytes_before": result["bytes_before"],
             "figures": {
+                "weights": plan.weights,
                 "megabytes": round(result["bytes"] / 1e6),
                 "megabytes before": round(result["bytes_before"] / 1e6),
                 "held-out nats per token": _round(result["nats"]),
                 "held-out nats per token before": _round(result["nats_before"]),
                 "same next token": _round(result["greedy_agreement"]),
+                "tokens per second": result["tokens_per_second"],
+                "tokens per second before": result["tokens_per_second_before"],
             },
         }
+        card.write(folder, f"quantisation to {plan.weights}", facts)
+        return facts
 
-    return step.publish({"dpo": dpo.digest, "data": data.digest}, build)
+    return step.publish(inputs, build)
+
+
+def _how(settings: Settings) -> dict[str, str]:
+    """What a deployment chooses about a training that does not change its result."""
+    return {"reporters": settings.reporters, "accelerate": settings.accelerate}
 
 
 def _without(plan: Recipe, *prefixes: str) -> dict[str, Any]:
     """The recipe's fields that this step depends on: none of the stages named by ``prefixes``, and
-    not its name, so that two recipes that agree here share the work."""
+    neither name nor source, so that two recipes that agree here share the work."""
     return {
         name: value
         for name, value in asdict(plan).items()
-        if name != "name" and not name.startswith(prefixes)
+        if name not in ("name", "source") and not name.startswith(prefixes)
     }
 
 

@@ -57,10 +57,16 @@ def preferences_were_learned(facts: Facts) -> Verdict:
     return Verdict(finite and margin > 0, f"reward margin {margin:.3f}")
 
 
-def eight_bits_cost_little(facts: Facts) -> Verdict:
+def quantisation_costs_little(facts: Facts) -> Verdict:
     """Quantisation costs at most 0.05 nats per held-out token."""
     cost = facts["nats"] - facts["nats_before"]
     return Verdict(cost <= QUANTISATION_COST, f"it costs {cost:.4f} nats per token")
+
+
+def quantisation_saves_room(facts: Facts) -> Verdict:
+    """Quantised weights take less room than the weights before; 16-bit formats no more."""
+    share = facts["bytes"] / facts["bytes_before"]
+    return Verdict(share < 1.05, f"they take {share:.0%} of the bytes")
 
 
 def _whole_files(asset: dg.AssetsDefinition) -> dg.AssetChecksDefinition:
@@ -88,6 +94,6 @@ checks = [
     gate(sft_checkpoint)(loss_decreased),
     *map(gate(preference_dataset), (chosen_is_verbatim, no_held_out_pairs, enough_pairs)),
     gate(dpo_checkpoint)(preferences_were_learned),
-    gate(quantized_checkpoint)(eight_bits_cost_little),
+    *map(gate(quantized_checkpoint), (quantisation_costs_little, quantisation_saves_room)),
     *map(_whole_files, (sft_checkpoint, dpo_checkpoint, quantized_checkpoint)),
 ]

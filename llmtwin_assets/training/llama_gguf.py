@@ -1,13 +1,14 @@
 """Models of the Llama architecture as GGUF, the format of llama.cpp and its relatives.
 
 ``export`` takes a directory of safetensors and writes one file: metadata, tokenizer, tensors;
-``read`` gives the tensors back. Norms stay in F32,
-matrices become Q8_0 (or F16). Quantising below 8 bits needs importance data and llama.cpp itself;
-measuring the result is not done here.
+``read`` gives the tensors back. Norms stay in F32, matrices become Q8_0, Q4_0 or F16. With Q4_0 the
+table that is embedding and head at once keeps 8 bits, as in llama.cpp, for the head is what suffers
+first. Measuring the result is not done here.
 """
 
 import json
 import math
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -21,8 +22,10 @@ if TYPE_CHECKING:
 
     Array = npt.NDArray[np.float32]
 
-Format = Literal["Q8_0", "F16"]
-BLOCK = 32  # values that share a scale in Q8_0
+Format = Literal["Q8_0", "Q4_0", "F16"]
+BLOCK = 32  # values that share a scale in Q8_0 and Q4_0
+TABLES = ("token_embd.weight", "output.weight")
+MARKS = re.compile(r"{%(-?)\s*(?:end)?generation\s*(-?)%}")  # transformers' own, unknown elsewhere
 
 # Names of a Llama's tensors: transformers' to GGUF's. ``{}`` is the number of the layer.
 OUTER = {
@@ -116,7 +119,7 @@ def _add_architecture(writer: Any, config: dict[str, Any], name: str, form: Form
 
     heads = config["num_attention_heads"]
     size = config.get("head_dim") or config["hidden_size"] // heads
-    kind = gguf.LlamaFileType.MOSTLY_Q8_0 if form == "Q8_0" else gguf.LlamaFileType.MOSTLY_F16
+    kind = gguf.LlamaFileType[f"MOSTLY_{form}"]
     writer.add_name(name)
     writer.add_file_type(kind)
     writer.add_quantization_version(gguf.GGML_QUANT_VERSION)
@@ -165,7 +168,7 @@ def _add_tokenizer(
     template = directory / "chat_template.jinja"
     text = template.read_text("utf-8") if template.is_file() else settings.get("chat_template")
     if text:
-        writer.add_chat_template(text)
+        writer.add_chat_template(MARKS.sub(r"{#\1 \2#}", text))
 
 
 def vocabulary(tokenizer: dict[str, Any], size: int) -> tuple[list[str], list[int]]:
@@ -274,8 +277,8 @@ def _add_tensor(writer: Any, name: str, values: "Array", form: Format) -> None:
 
     if values.ndim == 1:
         writer.add_tensor(name, values)
-    elif form == "Q8_0" and values.shape[-1] % BLOCK == 0:
-        kind = gguf.GGMLQuantizationType.Q8_0
+    elif form != "F16" and values.shape[-1] % BLOCK == 0:
+        kind = gguf.GGMLQuantizationType["Q8_0" if name in TABLES else form]
         writer.add_tensor(name, gguf.quants.quantize(values, kind), raw_dtype=kind)
     else:
         writer.add_tensor(name, values.astype(np.float16))

@@ -1,57 +1,65 @@
-"""What SFT and DPO share around the trainer: order of rows, checkpoints, progress, the saved model.
+"""What SFT and DPO share around the trainer: order of rows, arguments, figures of every step.
 
-Checkpoints live in a work directory that survives a kill, and belong to exactly one set of inputs.
-They hold optimiser state in torch's own format, are read by the process that wrote them alone, and
-never reach the output. What the trainer optimises is not known here.
+What the trainer optimises, and what is saved of it, is not known here.
 """
 
-import hashlib
-import json
 import random
-import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from llmtwin_assets.training import models, script
+from llmtwin_assets.training import backend, checkpoints, memory, models, script
+from llmtwin_assets.training.checkpoints import NothingToTrainError
 from llmtwin_assets.training.recipes import Recipe
-from resources import base_model
-from resources.artifacts import sha256, write_atomically
 from resources.errors import LlmTwinError
 
-SAVES = 4  # checkpoints per training
 HEAD_ROWS = 512  # positions whose logits are held at a time
-
-
-class NothingToTrainError(LlmTwinError):
-    """The data set has no row to train on."""
+CONSTANT = "constant_with_warmup"
+NOT_COMPUTED = ("entropy", "mean_token_accuracy")  # by the lean head
+# Figures of a step: the trainer's name, and ours.
+FIGURES = {
+    "loss": "loss",
+    "grad_norm": "gradient_norm",
+    "tokens_per_second": "tokens_per_second",
+    "memory_gb": "memory_gb",
+    "eval_loss": "held_out_loss",
+}
 
 
 class UnfinishedTrainingError(LlmTwinError):
     """The trainer returned before its last step."""
 
 
-def fill_budget(lengths: Sequence[int], budget: int, seed: int) -> list[list[int]]:
+class UnevenBatchError(LlmTwinError):
+    """A batch cannot be shared evenly among parts and devices."""
+
+
+class UnknownReporterError(LlmTwinError):
+    """The experiment tracker that a spec names is not installed."""
+
+
+def fill_budget(lengths: Sequence[int], budget: int, seed: int, most: int = 0) -> list[list[int]]:
     """Row numbers of each pass over the data, in a seeded order, until the budget is used.
 
-    ``lengths`` and ``budget`` are in tokens. Every pass holds each row once, the last one those
-    that come before the first that no longer fits; there is at least one row. Raises
-    ``NothingToTrainError``.
+    ``lengths`` and ``budget`` are in tokens; there are at most ``most`` passes, unless that is 0.
+    Every pass holds each row once, the last one those that come before the first that no longer
+    fits; there is at least one row. Raises ``NothingToTrainError``.
     """
     if not lengths or min(lengths) < 1:
         raise NothingToTrainError("the data set", "no row to train on", "Add texts by the author")
     shuffle = random.Random(seed)
     passes: list[list[int]] = []
     used = 0
-    while True:
+    while not most or len(passes) < most:
         passes.append([])
         for row in shuffle.sample(range(len(lengths)), len(lengths)):
             if used and used + lengths[row] > budget:
                 return [rows for rows in passes if rows]
             passes[-1].append(row)
             used += lengths[row]
+    return passes
 
 
 def batches(
@@ -74,76 +82,56 @@ def batches(
     return [*grouped, left] if left else grouped
 
 
-def claim(work: Path, model: Path, data: Path, author_name: str, recipe: Recipe) -> None:
-    """Make ``work`` belong to these inputs; checkpoints of other inputs in it are removed.
+def arguments(
+    work: Path, recipe: Recipe, steps: int, batch_size: int, reporters: str = ""
+) -> dict[str, Any]:
+    """What every trainer configuration has in common. Budgets of steps, no epochs, own order.
 
-    Raises ``NothingToTrainError`` when there is no data file, and what ``base_model.check`` raises.
+    ``batch_size`` counts rows of a whole step, over all devices and parts of a batch. ``reporters``
+    names trl reporters (mlflow, tensorboard, …), by commas; raises ``UnknownReporterError``.
     """
-    base_model.check(model)
-    if not data.is_file():
-        raise NothingToTrainError(str(data), "the file is missing", "Materialise the data set")
-    inputs = hashlib.sha256(
-        "\n".join([base_model.fingerprint(model), sha256(data), author_name, repr(recipe)]).encode(
-            "utf-8"
-        )
-    ).hexdigest()
-    label = work / "inputs.txt"
-    if not label.is_file() or label.read_text("utf-8") != inputs:
-        shutil.rmtree(work, ignore_errors=True)
-        write_atomically(label, inputs.encode("utf-8"))
-
-
-def newest_checkpoint(work: Path) -> Path | None:
-    """The newest whole checkpoint, or None. Torn ones, left by a kill, are removed.
-
-    The trainer writes ``trainer_state.json`` last, so a checkpoint is whole when that parses.
-    """
-    found = sorted(work.glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[1]))
-    for path in reversed(found):
-        try:
-            json.loads((path / "trainer_state.json").read_text("utf-8"))["global_step"]
-            return path
-        except (OSError, ValueError, KeyError, TypeError):
-            shutil.rmtree(path, ignore_errors=True)
-    return None
-
-
-def arguments(work: Path, recipe: Recipe, steps: int) -> dict[str, Any]:
-    """What every trainer configuration has in common. Budgets of steps, no epochs, own order."""
-    import torch
-
     return {
         "output_dir": str(work),
         "max_steps": steps,
-        "gradient_accumulation_steps": 1,
-        "gradient_checkpointing": False,
-        "lr_scheduler_type": "linear",
-        "use_cpu": not torch.cuda.is_available(),
+        "per_device_train_batch_size": part(recipe, batch_size),
+        "gradient_accumulation_steps": recipe.accumulation,
+        "gradient_checkpointing": recipe.gradient_checkpointing,
+        "optim": backend.OPTIMISERS[recipe.optimizer],
+        "weight_decay": recipe.weight_decay,
+        "lr_scheduler_type": recipe.schedule if recipe.schedule != "constant" else CONSTANT,
+        "use_cpu": models.device() == "cpu",
         "bf16": models.fast_bf16(),
         "train_sampling_strategy": "sequential",
         "dataloader_pin_memory": False,
         "logging_steps": 1,
         "logging_nan_inf_filter": False,
         "save_strategy": "steps",
-        "save_steps": max(1, -(-steps // SAVES)),
-        "save_total_limit": 1,
-        "report_to": "none",
+        "save_steps": checkpoints.interval(steps),
+        "save_total_limit": 2,  # the newest may be cut off by a kill before it is sealed
+        "report_to": _reporters(reporters),
         "disable_tqdm": True,
         "seed": recipe.seed,
     }
 
 
-def lora(recipe: Recipe) -> Any:
-    """Adapters on every linear layer but the head."""
-    from peft import LoraConfig
+def part(recipe: Recipe, batch_size: int) -> int:
+    """Rows that one device computes at a time; raises ``UnevenBatchError``."""
+    parts = recipe.accumulation * script.processes()
+    if batch_size % parts:
+        raise UnevenBatchError(
+            f"recipe '{recipe.name}'",
+            f"a batch of {batch_size} cannot be cut into {recipe.accumulation} parts for each of "
+            f"{script.processes()} devices",
+            "Change the accumulation or the number of devices",
+        )
+    return batch_size // parts
 
-    return LoraConfig(
-        r=recipe.lora_rank,
-        lora_alpha=recipe.lora_alpha,
-        lora_dropout=0.0,
-        target_modules="all-linear",
-        task_type="CAUSAL_LM",
-    )
+
+def largest_part(tokens: Sequence[Sequence[int]], size: int) -> int:
+    """The most tokens, padding included, in ``size`` neighbouring rows of a batch. ``tokens`` holds
+    the rows' lengths by batch."""
+    parts = [batch[at : at + size] for batch in tokens for at in range(0, len(batch), size)]
+    return max(len(rows) * max(rows) for rows in parts)
 
 
 def lean_head(trainer: Any) -> None:
@@ -153,12 +141,12 @@ def lean_head(trainer: Any) -> None:
     prompts included, and computes an entropy over the whole vocabulary, which on a CPU doubles the
     time of a step. Here only labelled positions are scored, in pieces that stay in the cache, and
     no attention mask is passed, as padding stands on the right of a causal model, unseen and
-    unlabelled. Loss and gradients are the same; entropy and accuracy, which nobody reads, are 0.
-    On a GPU nothing is changed.
+    unlabelled; packed rows are kept apart by their positions. Loss and gradients are the same;
+    entropy and accuracy are not computed, and not logged. On a GPU nothing is changed.
     """
     import torch
 
-    if torch.cuda.is_available():
+    if models.device() != "cpu":
         return
     model = trainer.model
     model = model.get_base_model() if hasattr(model, "get_base_model") else model
@@ -169,12 +157,14 @@ def lean_head(trainer: Any) -> None:
     ) -> Any:
         if not fused_lm_head:
             return patched(input_ids=input_ids, labels=labels, **others)
-        hidden = model.base_model(input_ids=input_ids, use_cache=False).last_hidden_state[:, :-1]
+        places = {name: others[name] for name in ("position_ids",) if name in others}
+        found = model.base_model(input_ids=input_ids, use_cache=False, **places)
+        hidden = found.last_hidden_state[:, :-1]
         mask = labels[:, 1:] != -100
-        found = _log_probs(model.get_output_embeddings(), hidden[mask], labels[:, 1:][mask])
+        nats = _log_probs(model.get_output_embeddings(), hidden[mask], labels[:, 1:][mask])
         zeros = torch.zeros(mask.shape)
         return SimpleNamespace(
-            log_probs=zeros.masked_scatter(mask, found),
+            log_probs=zeros.masked_scatter(mask, nats),
             label_mask=mask,
             entropy=zeros,
             mean_logits=zeros,
@@ -200,21 +190,24 @@ def train(
 ) -> dict[str, Any]:
     """Train from the newest checkpoint, or from the start, to the last step.
 
-    ``tokens`` counts what each step reads. Returns steps, seconds, tokens per second (of this
-    process), the step it resumed from, and the loss as ``[step, nats]`` rows. Raises
-    ``UnfinishedTrainingError``.
+    ``tokens`` counts what each step reads. Returns steps, tokens, seconds, tokens per second (of
+    this process), the step it resumed from, and every figure of ``FIGURES`` as ``[step, value]``
+    rows. Raises ``UnfinishedTrainingError``.
     """
     from transformers import PrinterCallback
 
-    checkpoint = newest_checkpoint(work)
+    with script.main_first():
+        checkpoint = checkpoints.newest(work)
     lean_head(trainer)
     trainer.remove_callback(PrinterCallback)
+    trainer.add_callback(checkpoints.sealing())
     trainer.add_callback(_progress(name, tokens, report))
+    _measure_steps(trainer, tokens)
     started = time.monotonic()
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     seconds = time.monotonic() - started
     state = trainer.state
-    if state.global_step < state.max_steps:
+    if state.global_step < state.max_steps and not _out_of_patience(trainer):
         raise UnfinishedTrainingError(
             f"{name} at step {state.global_step} of {state.max_steps}",
             "training was stopped before its last step",
@@ -223,11 +216,13 @@ def train(
     first = int(checkpoint.name.split("-")[1]) if checkpoint else 0
     return {
         "steps": state.global_step,
-        "tokens": sum(tokens),
+        "tokens": sum(tokens[: state.global_step]),
         "seconds": round(seconds, 1),
-        "tokens_per_second": round(sum(tokens[first:]) / seconds, 1),
+        "tokens_per_second": round(sum(tokens[first : state.global_step]) / seconds, 1),
         "resumed_from": first,
+        "peak_memory_gb": round(memory.used() / memory.GB, 2),
         "loss": history(state, "loss"),
+        "history": {ours: history(state, theirs) for theirs, ours in FIGURES.items()},
     }
 
 
@@ -236,21 +231,55 @@ def history(state: Any, key: str) -> list[list[float]]:
     return [[log["step"], round(log[key], 4)] for log in state.log_history if key in log]
 
 
-def save(model: Any, tokenizer: Any, directory: Path) -> None:
-    """Write the model, adapters merged, as one bf16 safetensors file with its tokenizer."""
-    import torch
+def early_stop(patience: int) -> dict[str, Any]:
+    """What makes a trainer stop when held-out text gains no more, and keep its best step."""
+    from transformers import EarlyStoppingCallback
 
-    if hasattr(model, "merge_and_unload"):
-        model = model.merge_and_unload()
-    shutil.rmtree(directory, ignore_errors=True)
-    model.config.use_cache = True
-    model.to(torch.bfloat16).save_pretrained(directory, max_shard_size="1000GB")
-    tokenizer.save_pretrained(directory)
-    base_model.make_readable(directory)
+    return {
+        "arguments": {
+            "load_best_model_at_end": True,
+            "metric_for_best_model": "eval_loss",
+            "greater_is_better": False,
+        },
+        "callbacks": [EarlyStoppingCallback(early_stopping_patience=patience)],
+    }
+
+
+def _out_of_patience(trainer: Any) -> bool:
+    """Whether training ended because held-out text gained no more."""
+    from transformers import EarlyStoppingCallback
+
+    return any(
+        callback.early_stopping_patience_counter >= callback.early_stopping_patience
+        for callback in trainer.callback_handler.callbacks
+        if isinstance(callback, EarlyStoppingCallback)
+    )
+
+
+def _measure_steps(trainer: Any, tokens: Sequence[int]) -> None:
+    """Add speed and memory to what the trainer logs of a step, so that every reporter gets them."""
+    log: Callable[..., None] = trainer.log
+    began = [time.monotonic()]
+
+    def measured(logs: dict[str, float], *rest: Any) -> None:
+        if "loss" in logs:
+            now = time.monotonic()
+            logs["tokens_per_second"] = tokens[trainer.state.global_step - 1] / (now - began[0])
+            logs["memory_gb"] = memory.used() / memory.GB
+            began[0] = now
+        if models.device() == "cpu":
+            for kept in trainer._metrics.values():
+                for name in NOT_COMPUTED:
+                    kept.pop(name, None)
+        log(logs, *rest)
+        if "eval_loss" in logs:
+            began[0] = time.monotonic()
+
+    trainer.log = measured
 
 
 def _progress(name: str, tokens: Sequence[int], report: script.Report) -> Any:
-    """A trainer callback that reports a line when a step is logged."""
+    """A trainer callback that reports a line when a step is logged or held-out text measured."""
     from transformers import TrainerCallback
 
     show = script.Progress(report)
@@ -262,13 +291,33 @@ def _progress(name: str, tokens: Sequence[int], report: script.Report) -> Any:
                 report(f"{name} resumes at step {self.first} of {state.max_steps}")
 
         def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
-            if not logs or "loss" not in logs:
+            logs, done, total = logs or {}, state.global_step, state.max_steps
+            if "eval_loss" in logs:
+                report(f"{name} held-out loss {logs['eval_loss']:.3f} at step {done}")
+            if "loss" not in logs:
                 return
-            done, total = state.global_step, state.max_steps
             seconds = time.monotonic() - self.started
             speed = sum(tokens[self.first : done]) / seconds
             left = sum(tokens[done:]) / speed
             detail = f"loss {logs['loss']:.2f}"
-            show(script.line(name, done, total, detail, speed, left), last=done == total)
+            more = f"gradient {logs.get('grad_norm', 0.0):.2f} memory {logs['memory_gb']:.1f} GB"
+            line = script.line(name, done, total, detail, speed, left)
+            show(f"{line} {more}", last=done == total)
 
     return Lines()
+
+
+def _reporters(names: str) -> list[str]:
+    """The reporters by name; raises ``UnknownReporterError`` for one that is not installed."""
+    from transformers.integrations import get_available_reporting_integrations
+
+    wanted = [name.strip() for name in names.split(",") if name.strip()]
+    there = get_available_reporting_integrations()
+    for name in wanted:
+        if name not in there:
+            raise UnknownReporterError(
+                f"the reporter '{name}'",
+                "it is not installed, or trl knows none of this name",
+                f"pip install {name}; installed are: {', '.join(there) or 'none'}",
+            )
+    return wanted

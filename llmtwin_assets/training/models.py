@@ -4,10 +4,12 @@ Prompts arrive as rendered text (``llmtwin_assets.prompts``); authors, data sets
 than the model's own directory are not known here.
 """
 
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from llmtwin_assets import prompts as prompts_format
 from llmtwin_assets.training import llama_gguf
 from resources import base_model
 from resources.base_model import BaseModelDamagedError, quiet
@@ -21,42 +23,44 @@ class EmptyMeasureError(LlmTwinError):
     """There is nothing to measure: no text, or prompts and completions of different number."""
 
 
-def load(directory: Path, dtype: str = "float32") -> tuple[Any, Any]:
+def load(
+    directory: Path, dtype: str = "float32", four_bits: bool = False, place: bool = True
+) -> tuple[Any, Any]:
     """The model and tokenizer of a directory, on the GPU if there is one, ready to evaluate.
 
-    The directory holds safetensors, or ``model-q8_0.gguf`` beside the configuration and tokenizer;
-    the quantised weights are unpacked. ``dtype`` is ``float32`` or ``bfloat16``. Code that comes
-    with a model is never run. Raises ``BaseModelMissingError`` or ``BaseModelDamagedError``.
+    The directory holds safetensors, of 16 bits or quantised by torchao or bitsandbytes, or a
+    ``model-*.gguf`` beside the configuration and tokenizer, whose weights are unpacked. ``dtype``
+    is ``float32`` or ``bfloat16``. With ``four_bits`` the weights are quantised as QLoRA has it
+    (NF4, the scales too); without ``place`` the model stays in main memory. Code that comes with a
+    model is never run. Raises ``BaseModelMissingError`` or ``BaseModelDamagedError``.
     """
     base_model.check(directory)
     quiet()
     import torch
-    from transformers import AutoModelForCausalLM
 
     try:
-        if (directory / QUANTISED).is_file():
+        if list(directory.glob("*.gguf")):
             model = _unpacked(directory, getattr(torch, dtype))
         else:
-            model = AutoModelForCausalLM.from_pretrained(
-                str(directory),
-                dtype=getattr(torch, dtype),
-                trust_remote_code=False,
-                use_safetensors=True,
-            )
+            model = _from_safetensors(directory, getattr(torch, dtype), four_bits)
     except (ValueError, KeyError, RuntimeError, OSError, TypeError) as error:
         raise BaseModelDamagedError(
             str(directory),
             f"transformers cannot load it ({type(error).__name__})",
             "Build or fetch the model again; its architecture must be known to transformers",
         ) from error
+    if four_bits:
+        _keep_gradients(model)
     model.eval()
-    if torch.cuda.is_available():
-        model.to("cuda")
+    alone = os.environ.get("WORLD_SIZE", "1") == "1"  # else accelerate places and spreads it
+    placed = getattr(model, "is_loaded_in_4bit", False)  # by bitsandbytes, while it was loaded
+    if place and alone and device() != "cpu" and not placed:
+        model.to(device())
     return model, tokenizer_of(directory)
 
 
 def tokenizer_of(directory: Path) -> Any:
-    """The tokenizer of a model directory, with a padding token."""
+    """The tokenizer of a model directory, with a padding token and a chat template."""
     from transformers import AutoTokenizer
 
     try:
@@ -67,15 +71,27 @@ def tokenizer_of(directory: Path) -> Any:
         ) from error
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
+    prompts_format.use_template(tokenizer, "")
     return tokenizer
+
+
+def device() -> str:
+    """Where models run on this machine: ``cuda``, ``mps`` or ``cpu``."""
+    import torch
+
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
 def fast_bf16() -> bool:
     """Whether this machine multiplies bf16 numbers faster than fp32 ones."""
     import torch
 
-    if torch.cuda.is_available():
+    if device() == "cuda":
         return bool(torch.cuda.is_bf16_supported())
+    if device() == "mps":
+        return False
     abilities = torch.cpu.get_capabilities()
     return any(abilities.get(name) for name in ("avx512_bf16", "amx_bf16", "amx_tile", "bf16"))
 
@@ -271,16 +287,67 @@ class _seeded:
         torch.set_rng_state(self._state)
 
 
+def _from_safetensors(directory: Path, dtype: Any, four_bits: bool) -> Any:
+    """The model, all of whose weights are in the files; transformers would make up missing ones."""
+    from transformers import AutoModelForCausalLM
+
+    # A configuration of None would hide the one that a quantised model brings.
+    how = {"quantization_config": nf4(), "device_map": {"": _local_device()}} if four_bits else {}
+    model, found = AutoModelForCausalLM.from_pretrained(
+        str(directory),
+        dtype=dtype,
+        trust_remote_code=False,
+        use_safetensors=True,
+        output_loading_info=True,
+        **how,
+    )
+    if found["missing_keys"]:
+        raise BaseModelDamagedError(
+            str(directory),
+            f"{len(found['missing_keys'])} of its weights are not in its files",
+            "Build or fetch the model again",
+        )
+    return model
+
+
+def nf4() -> Any:
+    """4-bit normal floats with double quantisation, computed in bf16: Dettmers et al. 2023
+    (arXiv 2305.14314)."""
+    import torch
+    from transformers import BitsAndBytesConfig
+
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=torch.bfloat16,
+    )
+
+
+def _keep_gradients(model: Any) -> None:
+    """Keep bitsandbytes from laying out 4-bit weights for inference when a CPU measures held-out
+    text between two steps: through that layout no gradient flows."""
+    for module in model.modules():
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False
+
+
+def _local_device() -> str:
+    """The device of this process; a launcher gives each process a number of its own."""
+    return f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if device() == "cuda" else device()
+
+
 def _unpacked(directory: Path, dtype: Any) -> Any:
     """The model of a quantised checkpoint. transformers can read GGUF too, but parses the
     vocabulary three times and takes five times as long."""
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
+    [path] = directory.glob("*.gguf")
     config = LlamaConfig.from_pretrained(str(directory))
     weights = {
         name: torch.from_numpy(values).to(dtype)
-        for name, values in llama_gguf.read(directory / QUANTISED, config.to_dict())
+        for name, values in llama_gguf.read(path, config.to_dict())
     }
     if config.tie_word_embeddings:
         weights["lm_head.weight"] = weights["model.embed_tokens.weight"]

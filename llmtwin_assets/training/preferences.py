@@ -1,21 +1,28 @@
-"""On-policy preference pairs: the author's text over what their own model wrote for the same
-instruction. Both sides have the same number of words, so that length decides nothing. How the
-model's texts are sampled is not known here."""
+"""Preference pairs: the author's text over what their own model wrote for the same instruction, or
+over the rejected texts of a file. Both sides have the same number of words, so that length decides
+nothing. How the model's texts are sampled is not known here."""
 
+import json
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from llmtwin_assets.features.words import ngrams, words
-from llmtwin_assets.records import InstructSample, PreferenceSample, content_id
+from llmtwin_assets.records import Document, InstructSample, PreferenceSample, content_id
+from resources.errors import LlmTwinError
 
-VERSION = "preferences-1"
+VERSION = "preferences-2"
 WORDS_PER_TOKEN = 0.75  # of English prose, for the room that a side of a pair has
 FEWEST_WORDS = 12
 ALIKE = 0.5  # share of common eight-word runs above which a pair says nothing
 VARIED = 0.3  # share of distinct words below which a text is a repetition
 WORD = re.compile(r"\S+")
+
+
+class NoPairsFileError(LlmTwinError):
+    """The file of preference pairs cannot be read."""
 
 
 def choose(samples: Sequence[InstructSample], count: int) -> list[InstructSample]:
@@ -46,6 +53,70 @@ def pairs(
         elif len(made) < count:
             made.append(_pair(sample, chosen, rejected))
     return made, dropped
+
+
+def given(path: str) -> Path:
+    """The file that a person named; raises ``NoPairsFileError`` when it is not there."""
+    file = Path(path).expanduser()
+    if not file.is_file():
+        raise NoPairsFileError(str(file), "there is no such file", "Check its path")
+    return file
+
+
+def from_file(
+    path: Path, documents: Sequence[Document], count: int
+) -> tuple[list[PreferenceSample], Counter[str]]:
+    """At most ``count`` pairs of a file, and how many were dropped for which reason.
+
+    A line is a JSON object with ``instruction``, ``chosen`` and ``rejected``. ``chosen`` has to be
+    the author's own words: a verbatim span of a train document. Raises ``NoPairsFileError``.
+    """
+    try:
+        lines = given(str(path)).read_text("utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise NoPairsFileError(str(path), "it is not UTF-8 text", "Save it as UTF-8") from error
+    made: list[PreferenceSample] = []
+    dropped: Counter[str] = Counter()
+    seen: set[str] = set()
+    for line in filter(str.strip, lines):
+        pair = _read_pair(line, documents)
+        if isinstance(pair, str):
+            dropped[pair] += 1
+            continue
+        reason = "twice in the file" if pair.id in seen else fault(pair.chosen, pair.rejected)
+        seen.add(pair.id)
+        if reason:
+            dropped[reason] += 1
+        elif len(made) < count:
+            made.append(pair)
+    return made, dropped
+
+
+def _read_pair(line: str, documents: Sequence[Document]) -> PreferenceSample | str:
+    """The pair of a line, its sides cut to equal length, or why it is none."""
+    try:
+        row = json.loads(line)
+        instruction, chosen, rejected = (row[key] for key in ("instruction", "chosen", "rejected"))
+        chosen, rejected = equal_length(chosen.strip(), rejected.strip(), len(chosen))
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return "not a pair"
+    if not isinstance(instruction, str) or not chosen:
+        return "not a pair"
+    for document in documents:
+        start = document.text.find(chosen) if document.split == "train" else -1
+        if start >= 0:
+            return PreferenceSample(
+                id=content_id(instruction, chosen, rejected),
+                sample_id="",
+                document_id=document.id,
+                instruction=instruction,
+                chosen=chosen,
+                rejected=rejected,
+                start=start,
+                end=start + len(chosen),
+                origin="author",
+            )
+    return "not the author's words"
 
 
 def equal_length(chosen: str, rejected: str, most: int) -> tuple[str, str]:

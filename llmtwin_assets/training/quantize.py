@@ -1,18 +1,18 @@
-"""Quantise a fine-tuned model to 8 bits, read it back, and measure what that cost.
+"""Quantise a fine-tuned model, read it back, and measure what that cost and gained.
 
     python -m llmtwin_assets.training.quantize spec.json
 
 with ``spec.json``::
 
     {"model": "/out/model", "samples": "/data/instruct.parquet", "author_name": "Ada Lovelace",
-     "output": "/out-q8"}
+     "weights": "q8_0", "output": "/out-q8"}
 
-``samples`` holds ``InstructSample`` rows; those held out are measured, up to ``tokens`` (4,000
-unless given). Leaves ``<output>/model`` with ``model-q8_0.gguf``, configuration and tokenizer, and
-``<output>/result.json``. Whether the loss is acceptable is decided elsewhere.
+``weights`` is a format of ``formats.py``. ``samples`` holds ``InstructSample`` rows; those held
+out are measured, up to ``tokens`` (4,000 unless given). Leaves ``<output>/model``, configuration
+and tokenizer beside the weights, and ``<output>/result.json``. Whether the loss is acceptable is
+decided elsewhere.
 """
 
-import shutil
 import sys
 import time
 from collections.abc import Sequence
@@ -20,37 +20,46 @@ from pathlib import Path
 from typing import Any
 
 from llmtwin_assets import records
-from llmtwin_assets.training import held_out, llama_gguf, models, script
+from llmtwin_assets.training import formats, held_out, models, script
 from resources.base_model import quiet
 
-COPIED = ("*.json", "*.jinja", "*.txt", "*.model")  # configuration and tokenizer
+WRITTEN = 32  # tokens of a text that is written to measure speed
+PROMPTS = 4
+
 Scores = list[tuple[list[float], list[int]]]
 
 
 def main(spec: script.Spec, report: script.Report) -> dict[str, Any]:
-    """Quantise and measure; returns bytes and held-out nats per token before and after."""
+    """Quantise and measure; returns bytes, speed, and held-out nats per token before and after."""
     source = Path(script.field(spec, "model"))
     target = Path(spec["output"]) / "model"
     author_name = str(script.field(spec, "author_name"))
+    form = str(spec.get("weights", "q8_0"))
+    data = Path(script.field(spec, "samples"))
     started = time.monotonic()
     quiet()
     before, tokenizer = models.load(source, models.fastest())
-    rows = held_out.samples(Path(script.field(spec, "samples")))
-    texts = held_out.within_budget(rows, tokenizer, int(spec.get("tokens", held_out.TOKENS)))
+    texts = held_out.within_budget(
+        held_out.samples(data), tokenizer, int(spec.get("tokens", held_out.TOKENS))
+    )
     report(f"quantize measures {len(texts)} held-out texts before")
     scores = measure(before, tokenizer, author_name, texts)
+    speed_before = speed(before, tokenizer, author_name, texts)
     del before
-    write(source, target, f"{author_name}'s twin")
+    formats.write(source, target, f"{author_name}'s twin", form, _train_texts(data, form))
     loading = time.monotonic()
     after, tokenizer = models.load(target, models.fastest())
     loaded = time.monotonic() - loading
     report(f"quantize measures {len(texts)} held-out texts after")
     again = measure(after, tokenizer, author_name, texts)
     return {
+        "weights": form,
         "bytes": size(target),
         "bytes_before": size(source),
         "nats": mean(again),
         "nats_before": mean(scores),
+        "tokens_per_second": speed(after, tokenizer, author_name, texts),
+        "tokens_per_second_before": speed_before,
         "greedy_agreement": agreement(scores, again),
         "texts": len(texts),
         "tokens": sum(len(nats) for nats, _ in scores),
@@ -59,23 +68,25 @@ def main(spec: script.Spec, report: script.Report) -> dict[str, Any]:
     }
 
 
-def write(source: Path, target: Path, name: str) -> None:
-    """The quantised model of ``source`` as a directory that ``models.load`` reads."""
-    shutil.rmtree(target, ignore_errors=True)
-    target.mkdir(parents=True)
-    for pattern in COPIED:
-        for path in source.glob(pattern):
-            if not path.name.endswith(".index.json"):  # of shards that are not copied
-                shutil.copyfile(path, target / path.name)
-    llama_gguf.export(source, target / models.QUANTISED, name)
-
-
 def measure(
     model: Any, tokenizer: Any, author_name: str, texts: Sequence[records.InstructSample]
 ) -> Scores:
     """Nats and likeliest token at every token of the texts, each after its own prompt."""
     heads = held_out.heads(tokenizer, author_name, texts)
     return models.score(model, tokenizer, heads, [text.answer for text in texts])
+
+
+def speed(
+    model: Any, tokenizer: Any, author_name: str, texts: Sequence[records.InstructSample]
+) -> float:
+    """Tokens per second that the model writes, one text at a time, as this project's engine loads
+    it. A server that computes in fewer bits is faster than what is measured here."""
+    heads = held_out.heads(tokenizer, author_name, held_out.evenly(texts, PROMPTS))
+    written, started = 0, time.monotonic()
+    for head in heads:
+        [text] = models.generate(model, tokenizer, [head], max_new_tokens=WRITTEN, temperature=0)
+        written += len(models.encode(tokenizer, text))
+    return round(written / (time.monotonic() - started), 1)
 
 
 def mean(scores: Scores) -> float:
@@ -98,6 +109,16 @@ def size(directory: Path) -> int:
     """Bytes of the weights in a directory."""
     weights = [*directory.glob("*.safetensors"), *directory.glob("*.gguf")]
     return sum(path.stat().st_size for path in weights)
+
+
+def _train_texts(data: Path, form: str) -> list[str]:
+    """What gptq and awq calibrate on: the author's own training text, evenly spaced."""
+    if form not in ("gptq", "awq"):
+        return []
+    import polars as pl
+
+    answers = pl.read_parquet(data).filter(pl.col("split") == "train")["answer"].to_list()
+    return held_out.evenly(answers, formats.CALIBRATION)
 
 
 if __name__ == "__main__":

@@ -12,8 +12,8 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +70,10 @@ def clock(seconds: float) -> str:
 
 
 def main(work: Work) -> int:
-    """Run ``work`` on the spec file that the command line names; returns the exit code."""
+    """Run ``work`` on the spec file that the command line names; returns the exit code.
+
+    Of several processes that train together only the first reports and leaves files.
+    """
     with ExitStack() as stack:
         show, message = _outlet(stack)
         output: Path | None = None
@@ -80,7 +83,7 @@ def main(work: Work) -> int:
             result = run(work, spec, show)
         except LlmTwinError as error:
             refusal = describe(error)
-            if output is not None:
+            if output is not None and is_main():
                 _leave(output / "error.json", refusal)
             message({"error": refusal})
             print(error, file=sys.stderr, flush=True)
@@ -97,9 +100,11 @@ def run(work: Work, spec: Spec, report: Report) -> dict[str, Any]:
     output = Path(spec["output"])
     try:
         output.mkdir(parents=True, exist_ok=True)
-        (output / "error.json").unlink(missing_ok=True)
+        if is_main():
+            (output / "error.json").unlink(missing_ok=True)
         result = dict(work(spec, report))
-        _write(output / "result.json", result)
+        if is_main():
+            _write(output / "result.json", result)
     except Exception as error:
         if not _is_no_room(error):
             raise
@@ -137,6 +142,28 @@ def field(spec: Spec, name: str) -> Any:
     return spec[name]
 
 
+def processes() -> int:
+    """How many processes train together; a launcher says so in WORLD_SIZE."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def is_main() -> bool:
+    """Whether this is the only process, or the first of several."""
+    return int(os.environ.get("RANK", "0")) == 0
+
+
+@contextmanager
+def main_first() -> Iterator[None]:
+    """The first of several processes goes through the block before the others do."""
+    if processes() == 1:
+        yield
+        return
+    from accelerate import PartialState
+
+    with PartialState().main_process_first():
+        yield
+
+
 def describe(error: LlmTwinError) -> dict[str, str]:
     """A refusal as JSON: kind, item, problem, remedy."""
     return {
@@ -151,6 +178,8 @@ def _outlet(stack: ExitStack) -> tuple[Report, Callable[[dict[str, Any]], None]]
     """Where progress and the final message go: the Pipes session, or stderr and nowhere."""
     import dagster_pipes
 
+    if not is_main():
+        return lambda text: None, lambda payload: None
     if dagster_pipes.DAGSTER_PIPES_CONTEXT_ENV_VAR not in os.environ:
         return lambda text: print(text, file=sys.stderr, flush=True), lambda payload: None
     pipes = stack.enter_context(dagster_pipes.open_dagster_pipes())

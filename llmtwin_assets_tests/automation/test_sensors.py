@@ -16,9 +16,12 @@ from llmtwin_assets.automation.sensors import (
     membership,
     training_due,
 )
+from llmtwin_assets.corpus.ingest import ingest
+from llmtwin_assets.corpus.reading import Context
 from llmtwin_assets.settings import PROJECT
 from llmtwin_assets_tests.writing import authors_yaml, write_essays
 from resources.artifacts import ArtifactStore
+from resources.documents import SqliteDocuments
 
 
 @pytest.fixture
@@ -122,3 +125,34 @@ def test_a_code_server_evaluates_the_sensor_with_the_graphs_own_resources(tmp_pa
         env=os.environ | environment, cwd=PROJECT, capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert "run requests for 2 run(s)" in result.stdout + result.stderr
+
+
+def test_a_thousand_new_documents_in_ten_ticks_killed_midway_come_in_once_each(
+    tmp_path: Path, instance: dg.DagsterInstance
+) -> None:
+    """A tick that is killed leaves its cursor where it was: the next one asks for the same runs by
+    the same keys, which the daemon starts once."""
+    folder = tmp_path / "ada"
+    folder.mkdir()
+    registry = authors_yaml(tmp_path / "authors.yaml", ada=folder)
+    author = AuthorsFile(registry).read().author("ada")
+    store = SqliteDocuments(tmp_path / "documents.sqlite")
+    instance.add_dynamic_partitions("author", ["ada"])
+    started: set[str] = set()
+    cursor: str | None = None
+    written = 0
+    for number in range(10):
+        for document in range(100 * number, 100 * (number + 1)):
+            (folder / f"note-{document:04d}.md").write_text(f"# Note {document}\n\n{document} " * 9)
+        killed = tick(instance, registry, cursor)
+        again = tick(instance, registry, cursor)
+        assert [r.run_key for r in again.run_requests] == [r.run_key for r in killed.run_requests]
+        new = {request.run_key for request in (*killed.run_requests, *again.run_requests)} - started
+        assert len(new) == 1
+        started |= new
+        for _ in new:
+            written += ingest(store, Context(author, registry.parent, "article")).inserted
+        cursor = again.cursor
+        assert tick(instance, registry, cursor).run_requests == []
+    assert written == 1_000
+    assert len(started) == 10

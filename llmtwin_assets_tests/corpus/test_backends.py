@@ -1,6 +1,7 @@
 """Ingestion into MongoDB leaves what ingestion into SQLite leaves."""
 
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
@@ -9,7 +10,7 @@ from llmtwin_assets.corpus.ingest import KINDS, ingest
 from llmtwin_assets.corpus.reading import Context
 from llmtwin_assets_tests.corpus.exports import linkedin, medium, substack, x_archive, zipped
 from llmtwin_assets_tests.corpus.sources import MOMENT
-from llmtwin_assets_tests.resources.mongo_server import program, running
+from llmtwin_assets_tests.resources.mongo_server import SERVERS, running, there
 from resources.documents import DocumentStore, open_documents
 
 
@@ -24,13 +25,13 @@ def ingested(store: DocumentStore, folder: Path) -> list[tuple[int, ...]]:
     return [(f.inserted, f.updated, f.deleted, f.unchanged, f.merged) for f in found]
 
 
-@pytest.mark.parametrize("server", ["secantus", "nx"])
+@pytest.mark.parametrize("server", SERVERS)
 def test_every_backend_is_left_with_the_same(server: str, tmp_path: Path) -> None:
-    if not program(server):
+    if not there(server):
         pytest.skip(f"{server} is not installed; pip install -e '.[dev]'")
     sqlite = open_documents(f"sqlite://{tmp_path}/documents.sqlite")
     with running(server, tmp_path / "server") as url:
-        mongo = open_documents(f"{url}/llmtwin")
+        mongo = open_documents(f"{url}/t{uuid4().hex}")
         for turn in range(2):
             counts = ingested(sqlite, tmp_path)
             assert ingested(mongo, tmp_path) == counts

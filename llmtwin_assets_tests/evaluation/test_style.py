@@ -1,13 +1,16 @@
 import math
+from random import Random
 from statistics import NormalDist, mean, stdev
 
 import pytest
 
 from llmtwin_assets.evaluation import style
 from llmtwin_assets.evaluation.delta import TooFewWritersError, TooLittleTextError
+from llmtwin_assets.evaluation.languages import lists
 from llmtwin_assets.evaluation.pieces import equal_lengths, first_words, pieces
 from llmtwin_assets.evaluation.rhythm import rhythm, sentences
 from llmtwin_assets.evaluation.verification import mask
+from llmtwin_assets.features.words import WORD, words
 from llmtwin_assets_tests.evaluation.test_delta import IMITATION
 from resources.reference_writers import ReferenceWriters
 
@@ -132,6 +135,66 @@ def test_empty_answers_are_far_from_everyone(scorer: style.Scorer) -> None:
     assert found.score("verification", "silent").value == 0
     for measure in scorer.measures:
         assert math.isfinite(found.score(measure, "silent").value)
+
+
+def test_another_topic_changes_nothing_and_the_authors_topic_alone_convinces_nobody(
+    scorer: style.Scorer, systems: dict[str, list[str]]
+) -> None:
+    small = lists()["en"]
+
+    def other_topic(text: str) -> str:
+        return WORD.sub(lambda m: m[0] if m[0].casefold() in small else "z" * len(m[0]), text)
+
+    topic = [word for word in words(" ".join(systems["author"])) if word not in small]
+    turned = iter(topic * 20)
+    dressed = [
+        WORD.sub(lambda m: m[0] if m[0].casefold() in small else next(turned), text)
+        for text in systems["base"]
+    ]
+    found = scorer.compare(
+        {
+            "author": systems["author"],
+            "abroad": [other_topic(text) for text in systems["author"]],
+            "dressed": dressed,
+        }
+    )
+    for measure in scorer.admitted:
+        here, away = (found.score(measure, name).value for name in ("author", "abroad"))
+        assert away == pytest.approx(here, abs=0.02)
+        assert found.nearer(measure, "author", "dressed").low > 0
+
+
+def test_the_authors_small_words_in_any_order_are_not_the_author(
+    scorer: style.Scorer, systems: dict[str, list[str]]
+) -> None:
+    chance = Random(0)
+
+    def shuffled(text: str) -> str:
+        found = [word for word in words(text) if word in lists()["en"]]
+        return " ".join(chance.sample(found, len(found)))
+
+    salad = [shuffled(text) for text in systems["author"]]
+    found = scorer.compare({"author": systems["author"], "salad": salad})
+    assert any(found.nearer(name, "author", "salad").low > 0 for name in scorer.admitted)
+    assert found.nearer("verification", "author", "salad").low > 0
+
+
+def test_no_text_is_too_odd_to_score(scorer: style.Scorer) -> None:
+    odd = ["", " \n\t", "\x00\ud800", "🙂🙂", "a" * 50_000, "﷽ ﷽", "12345 ...", "道可道，非常道。"]
+    found = scorer.compare({"odd": odd, "author": [imitation(n) for n in range(len(odd))]})
+    for measure in scorer.measures:
+        score = found.score(measure, "odd")
+        assert math.isfinite(score.low)
+        assert math.isfinite(score.high)
+
+
+def test_writers_of_another_language_prove_nothing_and_are_left_out(
+    writers: dict[str, list[str]],
+) -> None:
+    german = ["Wir haben das nicht so gemeint, aber es ist auch so, und die anderen sind da. " * 90]
+    others = dict.fromkeys(("Anna", "Bert", "Carl"), german)
+    with pytest.raises(TooFewWritersError, match="0 besides"):
+        style.fit(writers["Madison"], others)
 
 
 def test_a_short_author_and_few_writers_are_refused(writers: dict[str, list[str]]) -> None:

@@ -1,5 +1,6 @@
 """MongoDB servers for tests: programs from the package index that speak its wire protocol, each run
-as a process of its own with a directory of its own. No mongod is in that index."""
+as a process of its own with a directory of its own. No mongod is in that index; where
+``MONGODB_URL`` names one, as in the project's CI, it is a server too."""
 
 import os
 import shutil
@@ -12,10 +13,17 @@ from contextlib import contextmanager
 from pathlib import Path
 
 PROGRAMS = {"secantus": "secantusd-py", "nx": "nx-27017"}
+MONGOD = os.environ.get("MONGODB_URL", "")  # without a database
+SERVERS = (*PROGRAMS, *(["mongod-of-MONGODB_URL"] if MONGOD else []))
 SECONDS = 60  # to start on a busy machine
 
 
-def program(server: str) -> Path | None:
+def there(server: str) -> bool:
+    """Whether the server can be used."""
+    return server not in PROGRAMS or _program(server) is not None
+
+
+def _program(server: str) -> Path | None:
     """The server's program in this environment, if it is installed."""
     found = shutil.which(PROGRAMS[server], path=str(Path(sys.executable).parent))
     return Path(found) if found else None
@@ -24,7 +32,10 @@ def program(server: str) -> Path | None:
 @contextmanager
 def running(server: str, folder: Path) -> Iterator[str]:
     """A server over ``folder``; gives its URL, without a database."""
-    path = program(server)
+    if server not in PROGRAMS:
+        yield MONGOD
+        return
+    path = _program(server)
     assert path is not None
     port = _free_port()
     arguments = {

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from llmtwin_assets_tests.resources.mongo_server import program, running
+from llmtwin_assets_tests.resources.mongo_server import SERVERS, running, there
 from resources.documents import (
     DocumentStore,
     OtherAuthorsDocumentError,
@@ -26,7 +26,7 @@ from resources.documents import (
 )
 from resources.errors import UnknownSchemeError
 
-BACKENDS = ("sqlite", "secantus", "nx")
+BACKENDS = ("sqlite", *SERVERS)
 # The servers take their time over many small writes.
 PATIENTLY = pytest.mark.parametrize(
     "url",
@@ -55,7 +55,7 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]
     urls: dict[str, str] = {}
     contexts = []
     for name in BACKENDS[1:]:
-        if program(name):
+        if there(name):
             context = running(name, tmp_path_factory.mktemp(name))
             urls[name] = context.__enter__()
             contexts.append(context)
@@ -69,7 +69,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """A store of one test's own, on each backend."""
     if request.param == "sqlite":
         return f"sqlite://{tmp_path}/documents.sqlite"
-    if not program(request.param):
+    if not there(request.param):
         pytest.skip(f"{request.param} is not installed; pip install -e '.[dev]'")
     servers = request.getfixturevalue("servers")
     return f"{servers[request.param]}/t{abs(hash(str(tmp_path))):x}"

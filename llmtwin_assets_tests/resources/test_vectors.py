@@ -5,6 +5,7 @@ local mode; the names of the tests say which."""
 import multiprocessing
 import os
 import random
+import time
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -177,6 +178,8 @@ def test_an_author_without_an_index_is_refused_and_nothing_is_made(
 ) -> None:
     with pytest.raises(NoIndexError, match=f"index of {ada}"):
         store.search(ada, [unit(1), "word"], 3)
+    with pytest.raises(NoIndexError):
+        store.search(ada, ["…"], 3)
     assert store.count(ada) == 0
     assert not store.has(ada, "v1")
     assert list(tmp_path.iterdir()) == []
@@ -237,6 +240,34 @@ def test_a_build_that_dies_leaves_the_index_and_is_made_again(store: VectorStore
     assert store.build(ada, "v2", SIZE, [point(10)], [point(0).id], base="v1") == 10
 
 
+def _build_and_wait(url: str, author: str, reached) -> None:
+    def endless() -> Iterator[Point]:
+        yield from (point(n) for n in range(10, 700))
+        reached.set()
+        time.sleep(3600)
+
+    open_vectors(url).build(author, "v2", SIZE, endless(), [point(0).id], base="v1")
+
+
+def test_a_killed_build_leaves_the_index_and_is_made_again(
+    store: VectorStore, url: str, ada: str
+) -> None:
+    store.build(ada, "v1", SIZE, [point(n) for n in range(10)])
+    context = multiprocessing.get_context("spawn")
+    reached = context.Event()
+    worker = context.Process(target=_build_and_wait, args=(url, ada, reached))
+    worker.start()
+    assert reached.wait(120)
+    worker.kill()
+    worker.join()
+    assert not store.has(ada, "v2")
+    assert store.count(ada) == 10
+    change = [point(n) for n in range(10, 20)]
+    assert store.build(ada, "v2", SIZE, change, [point(0).id], base="v1") == 19
+    found = store.search(ada, [unit(1)], 100)[0]
+    assert sorted(numbers(found)) == list(range(1, 20))
+
+
 def _build(url: str, author: str) -> None:
     store = open_vectors(url)
     points = [point(n, owner=author) for n in range(60)]
@@ -245,6 +276,7 @@ def _build(url: str, author: str) -> None:
         store.build(author, f"v{version}", SIZE, points[: version * 10], base=base)
 
 
+@pytest.mark.slow
 def test_processes_build_side_by_side(store: VectorStore, url: str, ada: str) -> None:
     context = multiprocessing.get_context("spawn")
     authors = [f"{ada}-{n}" for n in range(3)]

@@ -1,20 +1,22 @@
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from llmtwin_assets.records import Document, Split
 from llmtwin_assets.serving.answer import opening_question
-from llmtwin_assets.serving.assets import refuse_unless_passed
+from llmtwin_assets.serving.assets import refuse_unless_passed, refuse_withdrawn
 from llmtwin_assets.serving.endpoint import (
     NotEvaluatedError,
     NothingToRollBackError,
     NoTwinError,
-    link_model,
+    WithdrawnError,
     rollback,
     serving,
 )
-from resources.artifacts import ArtifactStore, Version
+from llmtwin_assets_tests.test_gates import report as good_report
+from resources.artifacts import ArtifactStore, Version, link_files
 
 
 def serve(store: ArtifactStore, digest: str, weights: str) -> None:
@@ -27,11 +29,8 @@ def serve(store: ArtifactStore, digest: str, weights: str) -> None:
     store.prune("ada", "endpoint")
 
 
-def report(twin: str = "t1", base: float = 3.0, found: float = 2.0) -> Version:
-    facts = {
-        "twin": twin,
-        "found": {"nats": {"base": base, "twin": found}, "health": {"twin": {"empty": 0.0}}},
-    }
+def report(twin: str = "t1", **changes: Any) -> Version:
+    facts = good_report(**changes) | {"twin": twin}
     return Version("ada", "eval_report", "r1", Path(), facts)
 
 
@@ -59,7 +58,7 @@ def test_the_served_model_outlives_the_checkpoint_it_came_from(tmp_path: Path) -
     source = tmp_path / "checkpoint"
     source.mkdir()
     (source / "weights").write_text("weights")
-    link_model(source, tmp_path / "endpoint")
+    link_files(source, tmp_path / "endpoint")
     (source / "weights").unlink()
     assert (tmp_path / "endpoint" / "weights").read_text() == "weights"
 
@@ -69,8 +68,31 @@ def test_only_the_evaluated_twin_with_open_gates_may_serve() -> None:
     refuse_unless_passed(report(), twin)
     with pytest.raises(NotEvaluatedError, match="its report is of another version"):
         refuse_unless_passed(report(twin="t0"), twin)
-    with pytest.raises(NotEvaluatedError, match="not_worse_than_base"):
-        refuse_unless_passed(report(found=3.5), twin)
+    with pytest.raises(NotEvaluatedError, match="predicts_better_than_base"):
+        refuse_unless_passed(report(systems__twin__nats=3.5), twin)
+
+
+def test_a_twin_that_was_rolled_back_is_not_promoted_by_itself(tmp_path: Path) -> None:
+    store = ArtifactStore(tmp_path)
+    for number in (1, 2):
+        serve(store, f"v{number}", f"weights {number}")
+    refuse_withdrawn(store, "ada", "v2")
+    rollback(store, "ada")
+    with pytest.raises(WithdrawnError, match="llmtwin rollback ada"):
+        refuse_withdrawn(store, "ada", "v2")
+    serve(store, "v3", "weights 3")
+    with pytest.raises(WithdrawnError):
+        refuse_withdrawn(store, "ada", "v2")
+    refuse_withdrawn(store, "ada", "v3")
+
+
+def test_rolling_back_twice_returns_to_the_newer_twin_which_may_serve_again(tmp_path: Path) -> None:
+    store = ArtifactStore(tmp_path)
+    for number in (1, 2):
+        serve(store, f"v{number}", f"weights {number}")
+    rollback(store, "ada")
+    assert rollback(store, "ada").version == "v2"
+    refuse_withdrawn(store, "ada", "v2")
 
 
 def test_the_opening_question_is_about_the_newest_train_document() -> None:

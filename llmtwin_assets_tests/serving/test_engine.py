@@ -12,7 +12,7 @@ import pytest
 
 from llmtwin_assets import prompts
 from llmtwin_assets.serving.batch import MOST, Batch, control_tokens
-from llmtwin_assets.serving.endpoint import link_model, rollback
+from llmtwin_assets.serving.endpoint import rollback
 from llmtwin_assets.serving.engine import (
     BrokenModelError,
     ChatRefusedError,
@@ -26,7 +26,7 @@ from llmtwin_assets.serving.engine import (
 )
 from llmtwin_assets.training import models
 from llmtwin_assets_tests.serving.test_decoder import even_model
-from resources.artifacts import ArtifactStore
+from resources.artifacts import ArtifactStore, link_files
 
 CHAT = [{"role": "user", "content": "Write about liberty."}]
 SHORT = Options(max_tokens=12, temperature=0, min_tokens=12)
@@ -71,7 +71,7 @@ def engine(started: Callable[..., Engine]) -> Engine:
 
 def serve(artifacts: ArtifactStore, author: str, version: str, model: Path) -> None:
     def build(folder: Path) -> dict[str, str]:
-        link_model(model, folder / "model")
+        link_files(model, folder / "model")
         return {"name": author.title(), "twin": version, "report": "r"}
 
     artifacts.publish(author, "endpoint", version, build)

@@ -21,7 +21,7 @@ from llmtwin_assets.records import Document, to_frame
 from llmtwin_assets.settings import Settings, from_environment
 from llmtwin_assets_tests import tiny_model
 from llmtwin_assets_tests.writing import essay
-from resources.artifacts import open_artifacts
+from resources.artifacts import link_files, open_artifacts
 from resources.embedder import Embedder
 from resources.vectors import open_vectors
 
@@ -75,7 +75,6 @@ def add_author(
     settings: Settings, author: str, rows: list[Document], embedder: Embedder, model: Path
 ) -> None:
     """Put an author's documents, index, report and twin into the stores."""
-    from llmtwin_assets.serving.endpoint import link_model
 
     store = open_artifacts(settings.artifacts_url)
 
@@ -88,7 +87,7 @@ def add_author(
         return {"twin": "t1", "figures": {"style gain (Delta)": 0.5}}
 
     def endpoint(folder: Path) -> dict[str, Any]:
-        link_model(model, folder / "model")
+        link_files(model, folder / "model")
         return {"name": f"{author.title()} Writer", "twin": "t1", "report": "r1"}
 
     store.publish(author, "cleaned_documents", "d1", documents)

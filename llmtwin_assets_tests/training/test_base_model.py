@@ -58,6 +58,42 @@ def test_an_index_may_only_name_shards_beside_it(copy: Path, shard: str) -> None
         base_model.check(copy)
 
 
+@pytest.mark.parametrize("file", ["/etc/passwd", "../../secret", "a/b.json", ""])
+@pytest.mark.parametrize("key", ["vocab_file", "merges_file", "tokenizer_file"])
+def test_a_configuration_that_names_a_file_elsewhere_is_refused(
+    copy: Path, key: str, file: str
+) -> None:
+    content = json.loads((copy / "tokenizer_config.json").read_text())
+    content["init"] = [{key: file}]
+    (copy / "tokenizer_config.json").write_text(json.dumps(content))
+    if file:
+        with pytest.raises(BaseModelDamagedError, match=key):
+            base_model.check(copy)
+    else:
+        base_model.check(copy)
+
+
+def test_a_template_can_reach_nothing_but_the_chat(copy: Path) -> None:
+    from jinja2.exceptions import SecurityError
+
+    from llmtwin_assets.prompts import render
+    from llmtwin_assets.training import models
+
+    (copy / "chat_template.jinja").write_text("{{ messages.__class__.__mro__ }}")
+    with pytest.raises(SecurityError):
+        render(models.tokenizer_of(copy), [{"role": "user", "content": "Hello."}])
+
+
+def test_the_name_of_a_local_model_shows_no_path_of_the_machine(copy: Path) -> None:
+    assert base_model.public_name(str(copy), copy) == "copy"
+
+
+def test_the_name_of_a_model_of_the_hub_says_its_exact_revision() -> None:
+    for name in ("owner/model", "owner/model@main"):
+        found = base_model.public_name(name, Path("/cache/snapshots/a1b2c3"))
+        assert found == "owner/model@a1b2c3"
+
+
 @pytest.mark.parametrize("name", ["config.json", "tokenizer.json"])
 def test_a_model_without_configuration_or_tokenizer_is_refused(copy: Path, name: str) -> None:
     (copy / name).unlink()

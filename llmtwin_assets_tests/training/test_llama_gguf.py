@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from llmtwin_assets.training import llama_gguf, models, quantize
+from llmtwin_assets.training import formats, llama_gguf, models
 
 
-@pytest.mark.parametrize(("form", "tolerance"), [("F16", 2e-4), ("Q8_0", 2e-2)])
+@pytest.mark.parametrize(("form", "tolerance"), [("F16", 2e-4), ("Q8_0", 2e-2), ("Q4_0", 0.2)])
 def test_every_weight_reads_back_as_it_was(
     tiny: Path, tmp_path: Path, form: llama_gguf.Format, tolerance: float
 ) -> None:
@@ -49,6 +49,29 @@ def test_the_tokenizer_in_the_file_cuts_text_as_the_original(tiny: Path, tmp_pat
     assert inside.eos_token_id == original.eos_token_id
 
 
+@pytest.mark.parametrize("name", ["alpaca", "chatml", "mistral"])
+def test_the_template_in_the_file_is_plain_jinja_that_writes_the_same(
+    tiny: Path, tmp_path: Path, name: str
+) -> None:
+    from gguf import GGUFReader
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+    from llmtwin_assets import prompts
+
+    tokenizer = models.tokenizer_of(tiny)
+    prompts.use_template(tokenizer, name)
+    directory = Path(shutil.copytree(tiny, tmp_path / "model"))
+    tokenizer.save_pretrained(directory)
+    llama_gguf.export(directory, tmp_path / "m.gguf", "tiny")
+    stored = GGUFReader(tmp_path / "m.gguf").fields["tokenizer.chat_template"].contents()
+    chat = [*prompts.messages("Ada", "Hello."), {"role": "assistant", "content": "Good day."}]
+    plain = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
+    written = plain.from_string(stored).render(
+        messages=chat, bos_token=tokenizer.bos_token, eos_token=tokenizer.eos_token
+    )
+    assert written == tokenizer.apply_chat_template(chat, tokenize=False)
+
+
 def test_rotary_pairs_come_side_by_side() -> None:
     import numpy as np
 
@@ -71,7 +94,7 @@ def test_what_would_be_written_wrongly_is_refused(
     path = tmp_path / "other" / "config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {field: value}))
     with pytest.raises(llama_gguf.UnsupportedModelError):
-        quantize.write(tmp_path / "other", tmp_path / "q", "other")
+        formats.write(tmp_path / "other", tmp_path / "q", "other")
     assert not list((tmp_path / "q").glob("*.gguf"))
 
 

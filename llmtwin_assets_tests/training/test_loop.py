@@ -1,12 +1,11 @@
-"""The order of rows, and checkpoints that survive a kill."""
+"""The order of rows, and how a batch is cut."""
 
-import json
 import random
-from pathlib import Path
+from dataclasses import replace
 
 import pytest
 
-from llmtwin_assets.training import loop
+from llmtwin_assets.training import checkpoints, loop
 from llmtwin_assets.training.recipes import RECIPES
 
 LENGTHS = random.Random(3).sample(range(20, 600), 50)
@@ -36,7 +35,7 @@ def test_the_order_depends_on_the_seed_alone() -> None:
 
 
 def test_no_rows_are_refused() -> None:
-    with pytest.raises(loop.NothingToTrainError):
+    with pytest.raises(checkpoints.NothingToTrainError):
         loop.fill_budget([], 100, seed=1)
 
 
@@ -63,39 +62,26 @@ def test_short_and_long_batches_come_mixed() -> None:
     assert longest != sorted(longest)
 
 
-def _checkpoint(work: Path, step: int, state: str) -> Path:
-    path = work / f"checkpoint-{step}"
-    path.mkdir(parents=True)
-    (path / "trainer_state.json").write_text(state)
-    return path
+def test_passes_are_bounded_whatever_the_budget() -> None:
+    passes = loop.fill_budget(LENGTHS, 10**9, seed=1, most=3)
+    assert [sorted(rows) for rows in passes] == [list(range(50))] * 3
 
 
-def test_the_newest_checkpoint_is_by_number_and_not_by_name(tmp_path: Path) -> None:
-    _checkpoint(tmp_path, 9, json.dumps({"global_step": 9}))
-    newest = _checkpoint(tmp_path, 10, json.dumps({"global_step": 10}))
-    assert loop.newest_checkpoint(tmp_path) == newest
+def test_a_batch_that_cannot_be_cut_evenly_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe = replace(RECIPES["smoke"], accumulation=2)
+    assert loop.part(recipe, 8) == 4
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert loop.part(recipe, 8) == 2
+    with pytest.raises(loop.UnevenBatchError, match="6 cannot be cut into 2 parts for each of 2"):
+        loop.part(recipe, 6)
 
 
-@pytest.mark.parametrize("torn", ["", '{"global_step": 1', "[]", "{}"])
-def test_a_torn_checkpoint_is_passed_over_and_removed(tmp_path: Path, torn: str) -> None:
-    whole = _checkpoint(tmp_path, 3, json.dumps({"global_step": 3}))
-    broken = _checkpoint(tmp_path, 6, torn)
-    (tmp_path / "checkpoint-9").mkdir()
-    assert loop.newest_checkpoint(tmp_path) == whole
-    assert not broken.exists()
+def test_the_largest_part_counts_its_padding() -> None:
+    assert loop.largest_part([[10, 30, 20, 20], [50]], 2) == 60
+    assert loop.largest_part([[10, 30, 20, 20], [50]], 4) == 120
 
 
-def test_without_checkpoints_training_starts_afresh(tmp_path: Path) -> None:
-    assert loop.newest_checkpoint(tmp_path / "none") is None
-
-
-def test_checkpoints_of_other_inputs_are_not_resumed(
-    tiny: Path, samples: Path, tmp_path: Path
-) -> None:
-    smoke, quick = RECIPES["smoke"], RECIPES["quick"]
-    loop.claim(tmp_path / "work", tiny, samples, "Ada", smoke)
-    kept = _checkpoint(tmp_path / "work", 3, "{}")
-    loop.claim(tmp_path / "work", tiny, samples, "Ada", smoke)
-    assert kept.exists()
-    loop.claim(tmp_path / "work", tiny, samples, "Ada", quick)
-    assert not kept.exists()
+def test_a_tracker_that_is_not_installed_is_refused_by_name() -> None:
+    with pytest.raises(loop.UnknownReporterError, match="pip install nosuchtracker"):
+        loop._reporters("nosuchtracker")
+    assert loop._reporters("") == []

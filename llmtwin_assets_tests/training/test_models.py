@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from llmtwin_assets.training import models, quantize
+from llmtwin_assets.training import formats, models
 from resources.base_model import BaseModelDamagedError, BaseModelMissingError
 
 PROMPT = "You are a writer. Write about the union."
@@ -83,7 +83,7 @@ def test_a_text_is_never_longer_than_its_own_limit(tiny: Path) -> None:
 
 
 def test_a_quantised_directory_loads_like_any_other(tiny: Path, tmp_path: Path) -> None:
-    quantize.write(tiny, tmp_path / "q8", "tiny")
+    formats.write(tiny, tmp_path / "q8", "tiny")
     model, tokenizer = models.load(tmp_path / "q8")
     texts = models.generate(model, tokenizer, [PROMPT], max_new_tokens=4, temperature=0)
     assert len(texts) == 1
@@ -96,7 +96,7 @@ def test_a_cut_model_file_is_refused_wherever_it_is_cut(
 ) -> None:
     directory = tmp_path / "model"
     if kind == "gguf":
-        quantize.write(tiny, directory, "tiny")
+        formats.write(tiny, directory, "tiny")
     else:
         shutil.copytree(tiny, directory)
     [path] = directory.glob(f"*.{kind}")
@@ -109,3 +109,20 @@ def test_a_cut_model_file_is_refused_wherever_it_is_cut(
 def test_an_empty_directory_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BaseModelMissingError):
         models.load(tmp_path)
+
+
+def test_weights_that_are_not_in_the_files_are_not_made_up(tiny: Path, tmp_path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    directory = Path(shutil.copytree(tiny, tmp_path / "model"))
+    weights = load_file(directory / "model.safetensors")
+    del weights["model.layers.1.mlp.up_proj.weight"]
+    save_file(weights, directory / "model.safetensors", {"format": "pt"})
+    with pytest.raises(BaseModelDamagedError, match="1 of its weights are not in its files"):
+        models.load(directory)
+
+
+def test_a_model_without_a_chat_template_is_asked_in_alpacas(tiny: Path, tmp_path: Path) -> None:
+    directory = Path(shutil.copytree(tiny, tmp_path / "model"))
+    (directory / "chat_template.jinja").unlink()
+    assert "### Instruction:" in models.tokenizer_of(directory).chat_template

@@ -1,8 +1,20 @@
+import json
 import random
 from dataclasses import replace
+from pathlib import Path
 
-from llmtwin_assets.records import InstructSample
-from llmtwin_assets.training.preferences import choose, equal_length, fault, pairs
+import pytest
+
+from llmtwin_assets.records import Document, InstructSample
+from llmtwin_assets.training.preferences import (
+    NoPairsFileError,
+    choose,
+    equal_length,
+    fault,
+    from_file,
+    given,
+    pairs,
+)
 from llmtwin_assets_tests.writing import paragraph
 
 
@@ -57,3 +69,43 @@ def test_only_train_samples_are_asked_about_evenly_spaced() -> None:
     assert int(chosen[-1].id[1:]) > 80
     assert len(choose(samples[:4], 12)) == 3
     assert choose([replace(samples[1], split="held-out")], 12) == []
+
+
+def document(number: int, split: str = "train") -> Document:
+    text = paragraph(random.Random(number), 6)
+    return Document(
+        id=f"d{number}", kind="article", url="", title="", published=None, text=text, search=text,
+        raw_hash="", split="train" if split == "train" else "held-out",
+    )  # fmt: skip
+
+
+def test_pairs_of_a_file_are_kept_when_the_chosen_text_is_the_authors(tmp_path: Path) -> None:
+    documents = [document(1), document(2), document(3, "held-out")]
+    other = paragraph(random.Random(9), 4)
+    rows = [
+        {"instruction": "Write.", "chosen": documents[0].text[:200], "rejected": other},
+        {"instruction": "Write.", "chosen": documents[0].text[:200], "rejected": other},
+        {"instruction": "Write.", "chosen": documents[2].text[:200], "rejected": other},
+        {"instruction": "Write.", "chosen": other, "rejected": documents[0].text},
+        {"instruction": 3, "chosen": documents[1].text, "rejected": other},
+        {"instruction": "Write.", "chosen": documents[1].text},
+        [],
+    ]
+    path = tmp_path / "pairs.jsonl"
+    path.write_text("\n".join([*map(json.dumps, rows), "{cut", ""]))
+    made, dropped = from_file(path, documents, 10)
+    [pair] = made
+    assert documents[0].text[pair.start : pair.end] == pair.chosen
+    assert len(pair.chosen.split()) == len(pair.rejected.split())
+    assert dropped == {"twice in the file": 1, "not the author's words": 2, "not a pair": 4}
+
+
+def test_a_missing_file_of_pairs_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(NoPairsFileError, match=r"none\.jsonl"):
+        given(str(tmp_path / "none.jsonl"))
+
+
+def test_a_file_of_pairs_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "pairs.jsonl").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(NoPairsFileError, match="UTF-8"):
+        from_file(tmp_path / "pairs.jsonl", [document(1)], 4)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -11,7 +12,18 @@ from typing import Any
 
 import pytest
 
-from llmtwin_assets.training import loop, models, quantize, recipes, script, sft
+from llmtwin_assets.training import (
+    backend,
+    checkpoints,
+    held_out,
+    loop,
+    memory,
+    models,
+    quantize,
+    recipes,
+    script,
+    sft,
+)
 
 Spec = dict[str, Any]
 
@@ -32,18 +44,36 @@ def _run(spec: Spec) -> dict[str, Any]:
     return script.run(sft.main, spec, lambda text: None)
 
 
-@pytest.mark.parametrize("method", ["full", "lora"])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"sft_method": "full"},
+        {"sft_method": "lora"},
+        {"sft_method": "qlora", "optimizer": "adamw_8bit", "sft_learning_rate": 5e-3},
+        {
+            "sft_packing": True,
+            "accumulation": 2,
+            "gradient_checkpointing": True,
+            "schedule": "cosine",
+            "weight_decay": 0.01,
+            "sft_learning_rate": 5e-3,
+        },
+        {"template": "alpaca", "schedule": "constant"},
+    ],
+    ids=["full", "lora", "qlora", "packed", "alpaca"],
+)
 def test_training_lowers_the_loss_on_the_authors_text(
-    spec: Spec, smoke: Spec, tiny: Path, method: str
+    spec: Spec, smoke: Spec, tiny: Path, changes: Spec
 ) -> None:
-    spec["recipe"] = smoke | {"method": method}
+    spec["recipe"] = smoke | changes
     result = _run(spec)
     texts = sft.training_samples(Path(spec["samples"]))[:8]
     before = quantize.mean(quantize.measure(*models.load(tiny), "A Writer", texts))
     trained = models.load(Path(spec["output"]) / "model")
     after = quantize.mean(quantize.measure(*trained, "A Writer", texts))
     assert after < before - 0.2
-    assert result["method"] == method
+    assert result["method"] == spec["recipe"]["sft_method"]
+    assert (Path(spec["output"]) / "adapter").is_dir() == (result["method"] != "full")
     assert [step for step, _ in result["loss"]] == list(range(1, result["steps"] + 1))
 
 
@@ -108,7 +138,7 @@ def test_a_cut_answer_is_not_taught_to_end(tiny: Path, samples: Path) -> None:
 
 def test_prompts_that_leave_no_room_are_refused(tiny: Path, samples: Path) -> None:
     tokenizer = models.tokenizer_of(tiny)
-    with pytest.raises(loop.NothingToTrainError, match="longer than 4 tokens"):
+    with pytest.raises(checkpoints.NothingToTrainError, match="longer than 4 tokens"):
         sft.encode(tokenizer, "A Writer", [("Write.", "A text.")], 4)
 
 
@@ -152,24 +182,120 @@ def test_a_stopped_training_resumes_to_the_same_losses(spec: Spec, tmp_path: Pat
     assert resumed["steps"] == whole["steps"]
 
 
+def test_every_step_is_tracked_and_held_out_text_at_every_checkpoint(spec: Spec) -> None:
+    lines: list[str] = []
+    result = script.run(sft.main, spec, lines.append)
+    history, steps = result["history"], list(range(1, result["steps"] + 1))
+    for figure in ("loss", "gradient_norm", "tokens_per_second", "memory_gb"):
+        assert [step for step, _ in history[figure]] == steps
+        assert all(value > 0 for _, value in history[figure])
+    assert [step for step, _ in history["held_out_loss"]] == [
+        step for step in steps if step % checkpoints.interval(len(steps)) == 0 or step == steps[-1]
+    ]
+    assert any(line.startswith("sft held-out loss") for line in lines)
+    assert any("libraries = " in line for line in lines)
+
+
+def test_training_ends_when_held_out_text_gains_no_more_and_keeps_the_best(
+    spec: Spec, smoke: Spec
+) -> None:
+    spec["recipe"] = smoke | {"sft_patience": 1, "sft_tokens": 12_000}
+    result = _run(spec)
+    measured = result["history"]["held_out_loss"]
+    best = min(value for _, value in measured)
+    assert measured[-1][1] > best  # the capitals that are held out are nothing like the rest
+    planned = sft.plan(
+        sft.encode(
+            models.tokenizer_of(Path(spec["base"])),
+            "A Writer",
+            sft.pairs(Path(spec["samples"]), recipes.from_mapping(spec["recipe"])),
+            256,
+        ),
+        recipes.from_mapping(spec["recipe"]),
+    )
+    assert result["steps"] < len(planned.batches)
+    model, tokenizer = models.load(Path(spec["output"]) / "model")
+    texts = held_out.within_budget(
+        held_out.samples(Path(spec["samples"])), tokenizer, sft.HELD_OUT_TOKENS
+    )
+    kept = quantize.mean(quantize.measure(model, tokenizer, "A Writer", texts))
+    assert kept == pytest.approx(best, abs=0.1)
+
+
+def test_the_template_of_the_recipe_goes_with_the_model(spec: Spec, smoke: Spec) -> None:
+    spec["recipe"] = smoke | {"template": "alpaca", "sft_tokens": 1_000}
+    _run(spec)
+    tokenizer = models.tokenizer_of(Path(spec["output"]) / "model")
+    assert "### Response:" in tokenizer.chat_template
+
+
+def test_a_recipe_that_does_not_fit_is_refused_before_the_model_is_loaded(
+    spec: Spec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory, "available", lambda: ("a small machine", 1e8))
+    monkeypatch.setattr(backend, "prepare", lambda *_: pytest.fail("it was loaded"))
+    with pytest.raises(memory.DoesNotFitError, match=r"= 0\.8 GB, and a small machine has 0\.1 GB"):
+        _run(spec)
+
+
+def test_a_paged_optimiser_needs_a_gpu(spec: Spec, smoke: Spec) -> None:
+    spec["recipe"] = smoke | {"sft_method": "qlora", "optimizer": "paged_adamw_8bit"}
+    with pytest.raises(backend.MissingExtraError, match="no GPU"):
+        _run(spec)
+
+
+def test_four_bits_without_bitsandbytes_name_the_extra(
+    spec: Spec, smoke: Spec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backend.importlib.util, "find_spec", lambda name: None)
+    spec["recipe"] = smoke | {"sft_method": "qlora"}
+    with pytest.raises(backend.MissingExtraError, match=r"llm-twin\[gpu\]"):
+        _run(spec)
+
+
 @pytest.mark.slow
-def test_a_killed_training_resumes_to_the_same_final_step(spec: Spec, tmp_path: Path) -> None:
+@pytest.mark.parametrize("moment", ["in a step", "in a save", "anywhere"])
+def test_a_killed_training_ends_with_the_weights_of_an_unkilled_one(
+    spec: Spec, tmp_path: Path, moment: str
+) -> None:
     spec["recipe"] = spec["recipe"] | {"sft_tokens": 40_000}
-    whole = _run(spec | {"output": str(tmp_path / "whole"), "work": str(tmp_path / "other")})
-    path = tmp_path / "spec.json"
-    path.write_text(json.dumps(spec))
-    command = [sys.executable, "-m", "llmtwin_assets.training.sft", str(path)]
-    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 180
-    # Only looked at: newest_checkpoint would remove the one that is being written.
-    while not list(Path(spec["work"]).glob("checkpoint-*/trainer_state.json")):
-        assert process.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
-    assert not (Path(spec["output"]) / "result.json").exists()
+    _run(spec | {"output": str(tmp_path / "whole"), "work": str(tmp_path / "other")})
+    for seed in range(2):
+        _kill(spec, tmp_path, moment, random.Random(f"{moment} {seed}"))
     resumed = _run(spec)
-    assert resumed["resumed_from"] > 0
+    whole = json.loads((tmp_path / "whole" / "result.json").read_text())
     assert resumed["steps"] == whole["steps"]
     assert resumed["loss"] == whole["loss"]
+    assert moment == "anywhere" or resumed["resumed_from"] > 0
+    first, second = (
+        (Path(place) / "model" / "model.safetensors").read_bytes()
+        for place in (spec["output"], tmp_path / "whole")
+    )
+    assert first == second
+
+
+def _kill(spec: Spec, tmp_path: Path, moment: str, chance: random.Random) -> None:
+    """Start the training in a process of its own and kill it at the moment."""
+    path, work = tmp_path / "spec.json", Path(spec["work"])
+    path.write_text(json.dumps(spec))
+    before = {folder.name for folder in work.glob("checkpoint-*")}
+    command = [sys.executable, "-m", "llmtwin_assets.training.sft", str(path)]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    stderr = process.stderr
+    assert stderr is not None
+    for line in stderr:  # one for the memory, then one for every step that is shown
+        if line.startswith(("sft resumes", "sft 1/")):
+            break
+    deadline = time.monotonic() + (chance.random() if moment == "anywhere" else 60)
+    while process.poll() is None and time.monotonic() < deadline:
+        new = [f for f in work.glob("checkpoint-*") if f.name not in before]
+        sealed = [folder for folder in new if (folder / checkpoints.SEAL).is_file()]
+        if (moment == "in a step" and sealed) or (
+            moment == "in a save" and sealed and len(new) > len(sealed)
+        ):
+            break
+        time.sleep(0.001)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    stderr.close()
+    assert not (Path(spec["output"]) / "result.json").exists()

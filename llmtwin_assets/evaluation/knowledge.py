@@ -1,0 +1,122 @@
+"""Does an answer say what its passages say? Sentence by sentence, without a judge.
+
+A small classifier looks at two things: how near in meaning the sentence is to the nearest sentence
+of the passages, and how many of its words of topic stand in them. It is fitted on planted examples,
+where the truth is known: sentences of the passages with some words taken out are supported,
+sentences of other documents by the same author are not. How well it tells unseen ones apart is
+reported beside every figure. Where texts come from is not known here.
+"""
+
+import random
+from collections.abc import Callable, Sequence
+from statistics import fmean
+from typing import TYPE_CHECKING, Any
+
+from llmtwin_assets.evaluation.rhythm import sentences
+from llmtwin_assets.evaluation.style import interval
+from llmtwin_assets.features.words import words
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+Embed = Callable[[Sequence[str]], "NDArray[np.float32]"]  # unit vectors, (texts, dimensions)
+
+LEAST_WORDS = 5  # of a sentence that says something
+TOPIC = 4  # letters of a word of topic, at least
+TAKEN_OUT = 0.3  # share of the words that a planted example loses
+PLANTED = 200  # examples of each kind, at most
+LEAST_SOUND = 0.75  # area under the ROC curve on planted examples it was not fitted on
+
+
+def support(
+    answers: Sequence[str],
+    passages: Sequence[Sequence[str]],
+    foreign: Sequence[str],
+    embed: Embed,
+    seed: int = 0,
+) -> dict[str, Any] | None:
+    """Share of the sentences of ``answers`` that their passages support, with a 90 % interval over
+    answers, and ``separates``, how well planted sentences were told apart.
+
+    ``foreign`` are texts by the same author that are none of the passages. None where there is not
+    enough to fit or to measure.
+    """
+    rows = [(a, p) for a, p in zip(answers, passages, strict=True) if p and sentences_of([a])]
+    planted = _planted([p for _, p in rows], foreign, seed)
+    if len(rows) < 2 or len({label for _, _, label in planted}) < 2 or len(planted) < 20:
+        return None
+    half = len(planted) // 2
+    features = _features([(sentence, near) for sentence, near, _ in planted], embed)
+    labels = [label for _, _, label in planted]
+    model, separates = _fitted(features, labels, half)
+    shares = []
+    for answer, near in rows:
+        said = _features([(sentence, near) for sentence in sentences_of([answer])], embed)
+        shares.append(float(model.predict(said).mean()))
+    without = [fmean(shares[:row] + shares[row + 1 :]) for row in range(len(shares))]
+    found = interval(fmean(shares), without)
+    return {
+        "supported": {
+            "value": found.value,
+            "low": max(found.low, 0.0),
+            "high": min(found.high, 1.0),
+        },
+        "answers": len(rows),
+        "separates": separates,
+        "sound": separates >= LEAST_SOUND,
+    }
+
+
+def sentences_of(texts: Sequence[str]) -> list[str]:
+    """The sentences that say something."""
+    found = [sentence.strip() for text in texts for sentence in sentences(text)]
+    return [sentence for sentence in found if len(sentence.split()) >= LEAST_WORDS]
+
+
+def _planted(
+    passages: Sequence[Sequence[str]], foreign: Sequence[str], seed: int
+) -> list[tuple[str, Sequence[str], int]]:
+    """Sentence, passages, and whether they support it; supported and not in turn."""
+    draw = random.Random(seed)
+    own = [(_shortened(s, draw), near) for near in passages for s in sentences_of(near)]
+    others = sentences_of(foreign)
+    count = min(len(own), len(others), PLANTED)
+    strange = [(s, draw.choice(passages)) for s in draw.sample(others, count)]
+    return [
+        (sentence, near, label)
+        for pair in zip(draw.sample(own, count), strange, strict=True)
+        for (sentence, near), label in zip(pair, (1, 0), strict=True)
+    ]
+
+
+def _shortened(sentence: str, draw: random.Random) -> str:
+    kept = [word for word in sentence.split() if draw.random() >= TAKEN_OUT]
+    return " ".join(kept) or sentence
+
+
+def _features(pairs: Sequence[tuple[str, Sequence[str]]], embed: Embed) -> "NDArray[np.float64]":
+    """Nearness in meaning and share of topic words, ``(pairs, 2)``. Every text is embedded once."""
+    import numpy as np
+
+    parts = {id(near): sentences_of(near) or list(near) for _, near in pairs}
+    texts = list(dict.fromkeys([s for s, _ in pairs] + [t for p in parts.values() for t in p]))
+    place = {text: row for row, text in enumerate(texts)}
+    vectors = embed(texts)
+    rows = []
+    for sentence, near in pairs:
+        rivals = vectors[[place[text] for text in parts[id(near)] if text != sentence]]
+        cosine = float((rivals @ vectors[place[sentence]]).max()) if len(rivals) else 0.0
+        known = {word for text in near for word in words(text)}
+        topic = [word for word in words(sentence) if len(word) >= TOPIC]
+        rows.append((cosine, sum(word in known for word in topic) / max(len(topic), 1)))
+    return np.array(rows, dtype=float).reshape(-1, 2)
+
+
+def _fitted(features: Any, labels: Sequence[int], half: int) -> tuple[Any, float]:
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.metrics import roc_auc_score
+
+    model = LogisticRegression().fit(features[:half], labels[:half])
+    separates = float(roc_auc_score(labels[half:], model.decision_function(features[half:])))
+    return LogisticRegression().fit(features, labels), separates

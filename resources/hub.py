@@ -1,0 +1,51 @@
+"""A model hub that speaks the Hugging Face protocol: a directory of files goes up as one commit.
+
+The address is ``HF_ENDPOINT`` and the token ``HF_TOKEN``, as everywhere with this client; neither
+is read or logged here. What comes down is ``base_model``'s, by pinned revision. Authors and their
+assets are not known here.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from resources.errors import LlmTwinError
+
+
+class PushRefusedError(LlmTwinError):
+    """The hub cannot be reached, or takes no files from us."""
+
+
+def push(files: Mapping[str, Path], repository: str, message: str) -> str:
+    """Upload ``files`` (path in the repository -> file) as one commit; returns its revision.
+
+    A repository that does not exist is made, private; what else is in one stays. Raises
+    ``PushRefusedError``.
+    """
+    from huggingface_hub import CommitOperationAdd, HfApi
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+
+    api = HfApi()
+    operations = [
+        CommitOperationAdd(path_in_repo=name, path_or_fileobj=file)
+        for name, file in sorted(files.items())
+    ]
+    try:
+        api.create_repo(repository, private=True, exist_ok=True)
+        commit = api.create_commit(repository, operations, commit_message=message)
+    except HFValidationError as error:
+        raise PushRefusedError(
+            repository, "it is not a name of a repository", "Write it as owner/name"
+        ) from error
+    except HfHubHTTPError as error:
+        raise PushRefusedError(
+            repository,
+            f"the hub answered with status {error.response.status_code}",
+            "Set HF_TOKEN to a token that may write there",
+        ) from error
+    except Exception as error:  # the client's HTTP library has changed, and so have its errors
+        raise PushRefusedError(
+            repository,
+            f"the upload failed ({type(error).__name__})",
+            "Check the connection and run it again; nothing is visible before the last step",
+        ) from error
+    return str(commit.oid)
