@@ -11,7 +11,7 @@ word per character. Knows no store, no author and no document.
 """
 
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -50,7 +50,7 @@ def pairs(runs: "Sequence[Hashes]", same: float = SAME) -> list[tuple[int, int, 
     ``same``; texts are given by their runs."""
     sizes = [len(each) for each in runs]
     found = []
-    for a, b in sorted(set(_candidates(runs, sizes, same))):
+    for a, b in _candidates(runs, sizes, same):
         share = jaccard(runs[a], runs[b])
         if share >= same:
             found.append((a, b, share))
@@ -59,11 +59,11 @@ def pairs(runs: "Sequence[Hashes]", same: float = SAME) -> list[tuple[int, int, 
 
 def jaccard(a: "Hashes", b: "Hashes") -> float:
     """Share of runs in common, of two ascending arrays of different hashes; 0 of two empty ones."""
-    import numpy as np
-
-    both = len(a) + len(b)
-    shared = both - len(np.union1d(a, b))
-    return shared / (both - shared) if both else 0.0
+    if len(a) == 0 or len(b) == 0:
+        return 0.0
+    places = a.searchsorted(b)
+    shared = int((a[places.clip(max=len(a) - 1)] == b).sum())
+    return shared / (len(a) + len(b) - shared)
 
 
 def twins(count: int, found: Sequence[tuple[int, int, float]]) -> dict[int, int]:
@@ -109,10 +109,10 @@ def _word_hashes(texts: Sequence[str]) -> "tuple[Hashes, np.ndarray[Any, np.dtyp
     points = np.frombuffer("\n".join(texts).encode("utf-32-le", "replace"), np.uint32)
     kind = _kinds()[np.minimum(points, LAST_LETTER + 1)]
     alone = kind == 2
-    new = alone | np.r_[True, (kind[1:] == 0) | (kind[1:] != kind[:-1])]
-    starts = np.flatnonzero(new & (kind > 0))
+    new = alone | np.r_[True, kind[1:] != kind[:-1]]
     edges = np.flatnonzero(np.r_[new, True])
-    ends = edges[np.searchsorted(edges, starts) + 1]
+    letters = kind[edges[:-1]] > 0
+    starts, ends = edges[:-1][letters], edges[1:][letters]
     powers, inverses = _powers()
     # The sum of point * BASE**place up to each place; a word's hash is its part of that sum,
     # divided by the power of the word's own place.
@@ -160,12 +160,12 @@ def _powers() -> "tuple[Hashes, Hashes]":
 
 def _candidates(
     runs: "Sequence[Hashes]", sizes: Sequence[int], same: float
-) -> Iterator[tuple[int, int]]:
-    """Pairs that share one of their rarest runs and are about as long."""
+) -> list[tuple[int, int]]:
+    """Pairs that share one of their rarest runs and are about as long, ascending."""
     import numpy as np
 
     if not any(sizes):
-        return
+        return []
     owners = np.repeat(np.arange(len(runs)), sizes)
     hashes = np.concatenate(runs)
     order = np.argsort(hashes)
@@ -188,11 +188,14 @@ def _candidates(
     place = np.arange(len(common)) - np.repeat(np.cumsum(many) - many, many)
     shared = common[place < left[owner]]
     shared = shared[np.argsort(hashes[shared], kind="stable")]
-    bounds = np.flatnonzero(np.r_[True, np.diff(hashes[shared]) > 0, True])
-    for first, last in pairwise(bounds):
-        group = sorted(owners[shared[first:last]].tolist(), key=lambda text: (sizes[text], text))
-        for at, a in enumerate(group):
-            for b in group[at + 1 :]:
-                if sizes[a] < same * sizes[b]:
-                    break
-                yield (a, b) if a < b else (b, a)
+    hash_, owner = hashes[shared], owners[shared]
+    found = [np.zeros(0, np.int64)]
+    for distance in range(1, len(shared)):
+        first = np.flatnonzero(hash_[distance:] == hash_[:-distance])
+        if len(first) == 0:
+            break
+        a, b = owner[first], owner[first + distance]  # texts ascend among equal hashes
+        alike = np.minimum(length[a], length[b]) >= same * np.maximum(length[a], length[b])
+        found.append(np.unique(a[alike] << 32 | b[alike]))
+    both = np.unique(np.concatenate(found))
+    return list(zip((both >> 32).tolist(), (both & 0xFFFFFFFF).tolist(), strict=True))
