@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 RUN = 4  # words in a run
 SAME = 0.8  # share of runs in common from which on two texts are nearly the same
-BATCH = 1 << 20  # characters hashed at once: 50 MB of arrays
+BATCH = 1 << 16  # characters hashed at once: arrays that fit a processor's cache
 LAST_LETTER = 0x323AF  # the highest code point that is a letter, Unicode 16
 BASE = 0x9E3779B97F4A7C15  # of the polynomial whose value is a word's hash; odd, so it has an
 INVERSE = pow(BASE, -1, 1 << 64)  # … inverse modulo 2**64
@@ -36,12 +36,14 @@ def runs_of(texts: Sequence[str]) -> "list[Hashes]":
     than a run has one run, a text without words none."""
     found: list[Hashes] = []
     batch: list[str] = []
+    size = 0
     for text in texts:
-        if batch and sum(map(len, batch)) + len(text) > BATCH:
-            found += _runs(batch)
-            batch = []
         plain = text if text.isascii() else unicodedata.normalize("NFKC", text)
+        if batch and size + len(plain) > BATCH:
+            found += _runs(batch)
+            batch, size = [], 0
         batch.append(plain.casefold())
+        size += len(batch[-1]) + 1
     return found + _runs(batch)
 
 
@@ -113,7 +115,7 @@ def _word_hashes(texts: Sequence[str]) -> "tuple[Hashes, np.ndarray[Any, np.dtyp
     edges = np.flatnonzero(np.r_[new, True])
     letters = kind[edges[:-1]] > 0
     starts, ends = edges[:-1][letters], edges[1:][letters]
-    powers, inverses = _powers()
+    powers, inverses = _powers(1 << len(points).bit_length())
     # The sum of point * BASE**place up to each place; a word's hash is its part of that sum,
     # divided by the power of the word's own place.
     upto = np.r_[np.uint64(0), np.cumsum(points * powers[: len(points)], dtype=np.uint64)]
@@ -145,13 +147,13 @@ def _kinds() -> "np.ndarray[Any, np.dtype[np.uint8]]":
     return np.array([*kinds, 0], np.uint8)
 
 
-@lru_cache(maxsize=1)
-def _powers() -> "tuple[Hashes, Hashes]":
-    """Powers of ``BASE`` and of its inverse, for every place in a batch."""
+@lru_cache(maxsize=2)
+def _powers(size: int) -> "tuple[Hashes, Hashes]":
+    """Powers of ``BASE`` and of its inverse, for so many places."""
     import numpy as np
 
     def powers(base: int) -> "Hashes":
-        factors = np.full(2 * BATCH, base, np.uint64)
+        factors = np.full(size, base, np.uint64)
         factors[0] = 1
         return np.multiply.accumulate(factors)
 

@@ -58,6 +58,15 @@ def test_hashes_are_the_same_on_every_machine() -> None:
     assert runs.tolist() == [6371847763114396698]
 
 
+def test_texts_of_any_length_and_place_have_the_same_runs() -> None:
+    rng = random.Random(5)
+    texts = [paragraph(rng, 3), "ﷺ " * 9_000, paragraph(rng, 4_000), "one two", paragraph(rng, 40)]
+    together = runs_of(texts)
+    for text, runs in zip(texts, together, strict=True):
+        assert runs.tolist() == runs_of([text])[0].tolist()
+        assert len(runs) == len(set(ngrams(words(text), 4))) or len(words(text)) < 4
+
+
 def test_nothing_is_the_twin_of_what_goes() -> None:
     assert twins(4, [(0, 1, 0.9), (1, 2, 0.9), (1, 3, 0.95), (0, 3, 0.85)]) == {1: 0, 3: 0}
     assert twins(3, [(0, 2, 0.8), (1, 2, 0.9)]) == {2: 1}
