@@ -2,7 +2,7 @@
 are the field names. Nothing here reads, writes or computes more than an id.
 """
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from uuid import UUID, uuid5
@@ -89,6 +89,7 @@ class Chunk:
     passages: int = 1  # chunks that its document has
     headings: str = ""  # that it stands under, outermost first: "Part One › The Engine"
     code: bool = False  # most of it is code
+    twin: str = ""  # the chunk of nearly the same text that is indexed instead of this one
     language: str | None = None  # its document's
 
 
@@ -157,10 +158,12 @@ def to_frame(kind: type[Record], rows: "Iterable[Record]") -> "pl.DataFrame":
     """A frame with one column per field, typed even when there are no rows."""
     import polars as pl
 
+    rows = list(rows)
     columns = {
         field.name: getattr(pl, _COLUMN_TYPES.get(field.type, "String")) for field in fields(kind)
     }
-    return pl.DataFrame([asdict(row) for row in rows], schema=columns)
+    values = {name: [getattr(row, name) for row in rows] for name in columns}
+    return pl.DataFrame(values, schema=columns)
 
 
 def from_frame(kind: type[Record], frame: "pl.DataFrame") -> list[Record]:

@@ -11,6 +11,7 @@ from llmtwin_assets.corpus.assets import raw_articles, raw_posts, raw_repositori
 from llmtwin_assets.features import chunk as chunking
 from llmtwin_assets.features import clean, index, split
 from llmtwin_assets.features import documents as documents_
+from llmtwin_assets.features.left_out import left_out_page
 from llmtwin_assets.records import Chunk, Document, from_frame, to_frame
 from llmtwin_assets.steps import Facts, Step, author_asset, save_plots, save_table
 from resources.artifacts import ArtifactStore, Version
@@ -18,6 +19,7 @@ from resources.documents import DocumentStore
 from resources.embedder import Embedder
 from resources.vectors import VectorStore
 
+CHUNKS = "chunks.parquet"
 LEAST_KEPT = 0.999  # share of visible characters, in cleaning and in chunking
 
 
@@ -99,9 +101,13 @@ def chunks(
             min(split.MATCH, embedder.max_tokens),
             embedder.count_tokens,
             unchanged,
-            read_chunks(before) if unchanged else (),
+            _read(Chunk, before, CHUNKS) if unchanged else (),
         )
-        facts = save_table(to_frame(Chunk, rows), folder / "chunks.parquet")
+        rows = chunking.with_twins(rows)
+        left_out = sum(bool(row.twin) for row in rows)
+        if left_out:
+            (folder / "report.html").write_text(left_out_page(rows), "utf-8")
+        facts = save_table(to_frame(Chunk, rows), folder / CHUNKS)
         tokens = [row.tokens for row in rows]
         if rows:
             from llmtwin_assets.plots import histogram
@@ -120,6 +126,7 @@ def chunks(
             "limit": embedder.max_tokens,
             "figures": {
                 "chunks": len(rows),
+                "left out for a twin": left_out,
                 "longest (tokens)": max(tokens, default=0),
                 "documents split anew": len(documents) - len(unchanged),
             },
@@ -189,8 +196,8 @@ def read_documents(version: Version | None) -> list[Document]:
 
 
 def read_chunks(version: Version | None) -> list[Chunk]:
-    """The rows of a version of chunks; none without one."""
-    return _read(Chunk, version, "chunks.parquet")
+    """The rows of a version of chunks that are indexed; none without one."""
+    return [row for row in _read(Chunk, version, CHUNKS) if not row.twin]
 
 
 def _languages(documents: list[Document]) -> list[tuple[str, int]]:

@@ -2,10 +2,14 @@
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 
 from llmtwin_assets.features.clean import search_form
+from llmtwin_assets.features.near_duplicates import pairs, runs_of, twins
 from llmtwin_assets.features.split import CountTokens, WordTokens, chunk_spans
 from llmtwin_assets.records import Chunk, Document, content_id
+
+NEARLY = 0.9  # share of runs of words in common from which on a chunk adds nothing to another
 
 
 def chunks_of(
@@ -59,6 +63,18 @@ def refresh(
         else:
             chunks += chunks_of(author, document, limit, count)
     return chunks
+
+
+def with_twins(chunks: Sequence[Chunk]) -> list[Chunk]:
+    """The chunks, each that is nearly the same as one before it with that one as its twin. Train
+    chunks come before held-out ones, so that a filter by split loses nothing."""
+    order = sorted(range(len(chunks)), key=lambda n: (chunks[n].split != "train", n))
+    found = pairs(runs_of([chunks[n].text for n in order]), NEARLY)
+    gone = {order[n]: chunks[order[twin]].id for n, twin in twins(len(order), found).items()}
+    return [
+        chunk if chunk.twin == gone.get(n, "") else replace(chunk, twin=gone.get(n, ""))
+        for n, chunk in enumerate(chunks)
+    ]
 
 
 def same_documents(now: Sequence[Document], before: Sequence[Document]) -> set[str]:

@@ -4,17 +4,19 @@ Two texts are alike when they share so many of their runs of words (Jaccard). Of
 that must share a part t with another, at least one of its n - ceil(t n) + 1 rarest runs is also
 among the other's rarest; so only texts that share a rare run are compared (prefix filtering:
 Bayardo, Ma and Srikant, "Scaling up all pairs similarity search", 2007). Runs are compared by
-64-bit hashes that are the same on every machine, and all but finding the words is done on arrays.
+64-bit hashes that are the same on every machine. Everything is done on arrays of many texts.
 
-Knows no store, no author and no document.
+A word is a run of letters, NFKC and case-folded; scripts that put no space between words give one
+word per character. Knows no store, no author and no document.
 """
 
-import zlib
-from collections.abc import Iterator, Sequence
+import unicodedata
+from collections.abc import Sequence
+from functools import lru_cache
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from llmtwin_assets.features.words import words
+from llmtwin_assets.features.words import UNSPACED
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,22 +25,26 @@ if TYPE_CHECKING:
 
 RUN = 4  # words in a run
 SAME = 0.8  # share of runs in common from which on two texts are nearly the same
+BATCH = 1 << 16  # characters hashed at once: arrays that fit a processor's cache
+LAST_LETTER = 0x323AF  # the highest code point that is a letter, Unicode 16
+BASE = 0x9E3779B97F4A7C15  # of the polynomial whose value is a word's hash; odd, so it has an
+INVERSE = pow(BASE, -1, 1 << 64)  # … inverse modulo 2**64
 
 
 def runs_of(texts: Sequence[str]) -> "list[Hashes]":
     """For each text the hashes of its different runs of words, ascending. A text of fewer words
     than a run has one run, a text without words none."""
-    import numpy as np
-
-    numbers: dict[str, int] = {}
     found: list[Hashes] = []
+    batch: list[str] = []
+    size = 0
     for text in texts:
-        each = words(text)
-        for word in set(each) - numbers.keys():
-            numbers[word] = _number(word)
-        hashes = np.fromiter(map(numbers.__getitem__, each), np.uint64, len(each))
-        found.append(np.unique(_rolled(hashes)))
-    return found
+        plain = text if text.isascii() else unicodedata.normalize("NFKC", text)
+        if batch and size + len(plain) > BATCH:
+            found += _runs(batch)
+            batch, size = [], 0
+        batch.append(plain.casefold())
+        size += len(batch[-1]) + 1
+    return found + _runs(batch)
 
 
 def pairs(runs: "Sequence[Hashes]", same: float = SAME) -> list[tuple[int, int, float]]:
@@ -46,7 +52,7 @@ def pairs(runs: "Sequence[Hashes]", same: float = SAME) -> list[tuple[int, int, 
     ``same``; texts are given by their runs."""
     sizes = [len(each) for each in runs]
     found = []
-    for a, b in sorted(set(_candidates(runs, sizes, same))):
+    for a, b in _candidates(runs, sizes, same):
         share = jaccard(runs[a], runs[b])
         if share >= same:
             found.append((a, b, share))
@@ -55,17 +61,16 @@ def pairs(runs: "Sequence[Hashes]", same: float = SAME) -> list[tuple[int, int, 
 
 def jaccard(a: "Hashes", b: "Hashes") -> float:
     """Share of runs in common, of two ascending arrays of different hashes; 0 of two empty ones."""
-    import numpy as np
-
-    both = len(a) + len(b)
-    shared = both - len(np.union1d(a, b))
-    return shared / (both - shared) if both else 0.0
+    if len(a) == 0 or len(b) == 0:
+        return 0.0
+    places = a.searchsorted(b)
+    shared = int((a[places.clip(max=len(a) - 1)] == b).sum())
+    return shared / (len(a) + len(b) - shared)
 
 
 def twins(count: int, found: Sequence[tuple[int, int, float]]) -> dict[int, int]:
     """text -> the earlier text it is nearly the same as, of ``count`` texts with the pairs
-    ``found``. A text that has a twin is nobody's twin: each is nearly the same as one that
-    stays."""
+    ``found``. What goes is nobody's twin: each is nearly the same as a text that stays."""
     earlier: dict[int, list[tuple[float, int]]] = {}
     for a, b, share in found:
         earlier.setdefault(b, []).append((-share, a))
@@ -77,55 +82,122 @@ def twins(count: int, found: Sequence[tuple[int, int, float]]) -> dict[int, int]
     return gone
 
 
-def _number(word: str) -> int:
-    """A 64-bit hash of a word, the same on every machine."""
-    data = word.encode()
-    return zlib.crc32(data) << 32 | zlib.crc32(data, 0x9E3779B1)
-
-
-def _rolled(hashes: "Hashes") -> "Hashes":
-    """Hashes of the runs in a sequence of words."""
+def _runs(texts: Sequence[str]) -> "list[Hashes]":
     import numpy as np
 
-    if len(hashes) == 0:
-        return hashes
-    size = max(1, len(hashes) - RUN + 1)
-    mixed = np.zeros(size, np.uint64)
-    for place in range(min(RUN, len(hashes))):
-        # A multiplication by an odd number and a shift mix the bits (after Steele's SplitMix64).
-        mixed = (mixed ^ hashes[place : place + size]) * np.uint64(0xBF58476D1CE4E5B9)
+    if not texts:
+        return []
+    hashes, counts = _word_hashes(texts)
+    last = np.cumsum(counts)
+    owner = np.repeat(np.arange(len(texts)), counts)
+    rolled = _rolled(hashes, RUN)
+    within = owner[: len(rolled)] == owner[len(owner) - len(rolled) :]
+    rolled, owner = rolled[within], owner[: len(within)][within]
+    begins = np.searchsorted(owner, np.arange(len(texts) + 1))
+    found = []
+    for text, (begin, end) in enumerate(pairwise(begins.tolist())):
+        runs = rolled[begin:end]
+        if begin == end and counts[text]:
+            runs = _rolled(hashes[last[text] - counts[text] : last[text]], int(counts[text]))
+        runs.sort()
+        found.append(runs[np.diff(runs, prepend=~runs[:1]) != 0])
+    return found
+
+
+def _word_hashes(texts: Sequence[str]) -> "tuple[Hashes, np.ndarray[Any, np.dtype[np.int64]]]":
+    """The hashes of all words of the texts in order, and how many words each text has."""
+    import numpy as np
+
+    points = np.frombuffer("\n".join(texts).encode("utf-32-le", "replace"), np.uint32)
+    kind = _kinds()[np.minimum(points, LAST_LETTER + 1)]
+    alone = kind == 2
+    new = alone | np.r_[True, kind[1:] != kind[:-1]]
+    edges = np.flatnonzero(np.r_[new, True])
+    letters = kind[edges[:-1]] > 0
+    starts, ends = edges[:-1][letters], edges[1:][letters]
+    powers, inverses = _powers(1 << len(points).bit_length())
+    # The sum of point * BASE**place up to each place; a word's hash is its part of that sum,
+    # divided by the power of the word's own place.
+    upto = np.r_[np.uint64(0), np.cumsum(points * powers[: len(points)], dtype=np.uint64)]
+    hashes = (upto[ends] - upto[starts]) * inverses[starts]
+    hashes ^= hashes >> np.uint64(32)
+    bounds = np.cumsum([len(text) + 1 for text in texts])
+    return hashes, np.diff(np.searchsorted(starts, bounds), prepend=0)
+
+
+def _rolled(hashes: "Hashes", size: int) -> "Hashes":
+    """Hashes of every ``size`` words in a row."""
+    import numpy as np
+
+    mixed = np.zeros(max(0, len(hashes) - size + 1), np.uint64)
+    for place in range(size if len(mixed) else 0):
+        # Multiplying by an odd number and folding mixes the bits (as in Steele's SplitMix64).
+        mixed = (mixed ^ hashes[place : place + len(mixed)]) * np.uint64(0xBF58476D1CE4E5B9)
         mixed ^= mixed >> np.uint64(29)
     return mixed
 
 
+@lru_cache(maxsize=1)
+def _kinds() -> "np.ndarray[Any, np.dtype[np.uint8]]":
+    """Of every code point: 0 no letter, 1 a letter, 2 a word by itself."""
+    import numpy as np
+
+    characters = map(chr, range(LAST_LETTER + 1))
+    kinds = [0 if not each.isalpha() else 2 if UNSPACED.match(each) else 1 for each in characters]
+    return np.array([*kinds, 0], np.uint8)
+
+
+@lru_cache(maxsize=2)
+def _powers(size: int) -> "tuple[Hashes, Hashes]":
+    """Powers of ``BASE`` and of its inverse, for so many places."""
+    import numpy as np
+
+    def powers(base: int) -> "Hashes":
+        factors = np.full(size, base, np.uint64)
+        factors[0] = 1
+        return np.multiply.accumulate(factors)
+
+    return powers(BASE), powers(INVERSE)
+
+
 def _candidates(
     runs: "Sequence[Hashes]", sizes: Sequence[int], same: float
-) -> Iterator[tuple[int, int]]:
-    """Pairs that share one of their rarest runs and are about as long."""
+) -> list[tuple[int, int]]:
+    """Pairs that share one of their rarest runs and are about as long, ascending."""
     import numpy as np
 
     if not any(sizes):
-        return
+        return []
     owners = np.repeat(np.arange(len(runs)), sizes)
     hashes = np.concatenate(runs)
-    order = np.argsort(hashes, kind="stable")
+    order = np.argsort(hashes)
     starts = np.flatnonzero(np.r_[True, np.diff(hashes[order]) > 0])
     counts = np.diff(np.r_[starts, len(order)])
     frequency = np.empty(len(order), np.int64)
     frequency[order] = np.repeat(counts, counts)
-    # Of each text the rarest runs, in the same order in every text.
-    ranked = np.lexsort((hashes, frequency, owners))
     length = np.asarray(sizes)
-    begin = np.cumsum(length) - length
-    place = np.arange(len(ranked)) - np.repeat(begin, length)
     needed = length - np.ceil(same * length - 1e-9).astype(np.int64) + 1
-    shared = ranked[(place < np.repeat(needed, length)) & (frequency[ranked] > 1)]
+    # Of each text the rarest runs, in an order that is the same in every text. Those that no other
+    # text has come first and are only counted.
+    common = np.flatnonzero(frequency > 1)
+    left = needed - np.bincount(owners[frequency == 1], minlength=len(runs))
+    common = common[left[owners[common]] > 0]
+    # Runs ascend within a text, so that a stable sort leaves those of one frequency in that order.
+    rank = owners[common] << 32 | np.minimum(frequency[common], (1 << 32) - 1)
+    common = common[np.argsort(rank, kind="stable")]
+    owner = owners[common]
+    many = np.bincount(owner, minlength=len(runs))
+    place = np.arange(len(common)) - np.repeat(np.cumsum(many) - many, many)
+    shared = common[place < left[owner]]
     shared = shared[np.argsort(hashes[shared], kind="stable")]
-    bounds = np.flatnonzero(np.r_[True, np.diff(hashes[shared]) > 0, True])
-    for first, last in pairwise(bounds):
-        group = sorted(owners[shared[first:last]].tolist(), key=lambda text: (sizes[text], text))
-        for at, a in enumerate(group):
-            for b in group[at + 1 :]:
-                if sizes[a] < same * sizes[b]:
-                    break
-                yield (a, b) if a < b else (b, a)
+    hash_, owner = hashes[shared], owners[shared]
+    found = [np.zeros(0, np.int64)]
+    for distance in range(1, len(shared)):
+        first = np.flatnonzero(hash_[distance:] == hash_[:-distance])
+        if len(first) == 0:
+            break
+        a, b = owner[first], owner[first + distance]  # texts ascend among equal hashes
+        alike = np.minimum(length[a], length[b]) >= same * np.maximum(length[a], length[b])
+        found.append(np.unique(a[alike] << 32 | b[alike]))
+    both = np.unique(np.concatenate(found))
+    return list(zip((both >> 32).tolist(), (both & 0xFFFFFFFF).tolist(), strict=True))

@@ -55,7 +55,16 @@ def test_the_order_of_words_makes_a_difference() -> None:
 def test_hashes_are_the_same_on_every_machine() -> None:
     (runs,) = runs_of(["one two three four"])
     assert runs.dtype == np.uint64
-    assert runs.tolist() == [17535692058281986418]
+    assert runs.tolist() == [6371847763114396698]
+
+
+def test_texts_of_any_length_and_place_have_the_same_runs() -> None:
+    rng = random.Random(5)
+    texts = [paragraph(rng, 3), "ﷺ " * 9_000, paragraph(rng, 4_000), "one two", paragraph(rng, 40)]
+    together = runs_of(texts)
+    for text, runs in zip(texts, together, strict=True):
+        assert runs.tolist() == runs_of([text])[0].tolist()
+        assert len(runs) == len(set(ngrams(words(text), 4))) or len(words(text)) < 4
 
 
 def test_nothing_is_the_twin_of_what_goes() -> None:

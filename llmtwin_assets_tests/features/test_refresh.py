@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from llmtwin_assets.features import chunk, documents, index
+from llmtwin_assets.features.left_out import left_out_page
 from llmtwin_assets.features.phrases import key_phrases
 from llmtwin_assets.records import Document
 from llmtwin_assets_tests.writing import essay
@@ -88,6 +89,26 @@ def test_the_index_changes_by_the_edited_chunks_alone() -> None:
     gone = index.difference([c for c in before if c.document_id != "doc-2"], before)
     assert gone.upsert == []
     assert set(gone.delete) == {c.id for c in before if c.document_id == "doc-2"}
+
+
+def test_a_chunk_of_nearly_the_same_text_is_left_out_for_its_twin() -> None:
+    rows = [raw(n) for n in range(4)]
+    rows[3] = raw(3, rows[1]["text"].replace(" the ", " their ", 1))
+    chunks = chunk.with_twins(chunk.refresh("ada", cleaned(rows), 500, counted([])))
+    assert [bool(c.twin) for c in chunks] == [False, False, False, True]
+    assert chunks[3].twin == chunks[1].id
+    page = left_out_page([*chunks[:3], replace(chunks[3], title="<b>T3</b>")])
+    assert "1 of 4 chunks" in page
+    assert "&lt;b&gt;T3" in page
+    alone = chunk.with_twins([c for c in chunks if c.document_id != "doc-1"])
+    assert not any(c.twin for c in alone)
+
+
+def test_a_train_chunk_is_never_left_out_for_a_held_out_one() -> None:
+    rows = [raw(1), {**raw(1), "id": "doc-2"}]
+    documents_ = documents.with_splits(cleaned(rows), {"doc-1": "held-out", "doc-2": "train"})
+    chunks = chunk.with_twins(chunk.refresh("ada", documents_, 500, counted([])))
+    assert [(c.document_id, bool(c.twin)) for c in chunks] == [("doc-1", True), ("doc-2", False)]
 
 
 def test_chunk_ids_of_two_authors_differ_for_the_same_text() -> None:

@@ -1,0 +1,33 @@
+"""The page that shows which chunks are not indexed, and for which twin."""
+
+from collections.abc import Sequence
+from html import escape
+
+from llmtwin_assets.records import Chunk
+
+MOST = 500  # rows of the page
+
+HEAD = """<!doctype html><meta charset="utf-8"><title>Chunks left out</title>
+<style>body{font:15px/1.5 system-ui;margin:2em auto;max-width:72em;padding:0 1em}
+table{border-collapse:collapse;width:100%}td,th{border-top:1px solid #ccc;padding:.5em;
+text-align:left;vertical-align:top;width:50%;white-space:pre-wrap}small{color:#555}</style>"""
+
+
+def left_out_page(chunks: Sequence[Chunk]) -> str:
+    """An HTML page with every chunk that has a twin, beside it; the first ``MOST``."""
+    by_id = {chunk.id: chunk for chunk in chunks}
+    gone = [chunk for chunk in chunks if chunk.twin]
+    rows = "".join(
+        f"<tr><td>{_cell(chunk)}</td><td>{_cell(by_id[chunk.twin])}</td></tr>"
+        for chunk in gone[:MOST]
+    )
+    return (
+        f"{HEAD}<h1>Chunks left out</h1><p>{len(gone)} of {len(chunks)} chunks say nearly what "
+        f"another one says; search finds that one.</p>"
+        f"<table><tr><th>left out</th><th>indexed instead</th></tr>{rows}</table>"
+    )
+
+
+def _cell(chunk: Chunk) -> str:
+    where = f"{chunk.title}, chunk {chunk.position + 1} of {chunk.passages}"
+    return f"<small>{escape(where)}</small>\n{escape(chunk.text)}"
