@@ -113,11 +113,16 @@ NO_STYLE = {name: {} for name in ("base", "few_shot")}
             evaluation.sounds_more_like_the_author,
             report() | {"style_decides": False},
             report(
-                style__nearer__few_shot__verification__low=-0.2,
-                style__nearer__few_shot__function_words__low=-0.1,
+                style__nearer__base__verification__low=-0.2,
+                style__nearer__base__function_words__low=-0.1,
             ),
         ),
         (evaluation.sounds_more_like_the_author, report(), report(style__nearer=NO_STYLE)),
+        (
+            evaluation.sounds_more_like_the_author,
+            report(style__nearer__few_shot__verification__low=-0.1),
+            report(style__nearer__few_shot__verification__value=-0.1),
+        ),
         (evaluation.copies_little, report(), report(copied_8grams__twin=0.02)),
         (evaluation.is_not_degenerate, report(), report(health__twin__distinct=0.3)),
         (evaluation.is_not_degenerate, report(), report(health__twin__empty=0.5)),

@@ -27,10 +27,10 @@ def predicts_better_than_base(facts: Facts) -> Verdict:
 
 
 def sounds_more_like_the_author(facts: Facts) -> Verdict:
-    """Against the base model, and against the base model with examples in its prompt, the twin is
-    surely nearer to the author on at least one admitted measure of style (the whole interval is
-    above 0), and surely farther on none. A report with few prompts cannot be sure of every
-    measure; what it is not sure of, it says."""
+    """By the admitted measures of style, the twin is surely nearer to the author than the base
+    model by at least one (the whole interval is above 0), nearer by most than the base model with
+    examples in its prompt, and surely farther than either by none. A report with few prompts cannot
+    be sure of every measure; its intervals say how sure it is."""
     if not facts["style_decides"]:
         return Verdict(True, "the recipe proves the plumbing, not the prose; style was not asked")
     against = facts["found"]["style"]["nearer"]
@@ -40,16 +40,18 @@ def sounds_more_like_the_author(facts: Facts) -> Verdict:
             "no measure of style can tell this author from others; add writing by the author, or "
             "reference writers of the same kind",
         )
-    passed = all(
-        any(each["low"] > 0 for each in against[name].values())
-        and all(each["high"] >= 0 for each in against[name].values())
-        for name in (BASE, FEW_SHOT)
+    base, prompted = (list(against[name].values()) for name in (BASE, FEW_SHOT))
+    ahead = sum(each["value"] > 0 for each in prompted)
+    passed = (
+        any(each["low"] > 0 for each in base)
+        and 2 * ahead > len(prompted)
+        and all(each["high"] >= 0 for each in (*base, *prompted))
     )
     told = "; ".join(
         f"nearer than {name.replace('_', '-')} by {_all(against[name])}"
         for name in (BASE, FEW_SHOT)
     )
-    return Verdict(passed, told if passed else f"not surely {told}; train longer")
+    return Verdict(passed, told if passed else f"not {told}; train longer, or ask more prompts")
 
 
 def copies_little(facts: Facts) -> Verdict:
