@@ -99,8 +99,9 @@ def plots(found: Mapping[str, Any]) -> dict[str, bytes]:
 
 
 def _gains(found: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Admitted measure -> label -> gain, of everything but the two ends."""
-    return {
+    """Admitted measure -> label -> gain, of everything but the two ends, where there is a way to
+    go."""
+    known = {
         measure: {
             label(name): gains[measure]
             for name, gains in found["gains"].items()
@@ -109,6 +110,7 @@ def _gains(found: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         for measure, admission in found["measures"].items()
         if admission["admitted"]
     }
+    return {measure: gains for measure, gains in known.items() if gains}
 
 
 def _gain_sentences(found: Mapping[str, Any]) -> Iterator[str]:
