@@ -37,10 +37,6 @@ Wait = Callable[[float], Awaitable[None]]
 Progress = Callable[[int, int], None]
 
 
-class NoChatModelError(LlmTwinError):
-    """Something needs a chat model and none is set."""
-
-
 class BadPriceError(LlmTwinError):
     """Prices or a budget that are no numbers."""
 
@@ -144,7 +140,8 @@ class ChatModel:
         from openai import AsyncOpenAI
 
         waiting = asyncio.Semaphore(self.concurrent)
-        once = {self._name(prompt): prompt for prompt in prompts}
+        names = [self._name(prompt) for prompt in prompts]
+        once = dict(zip(names, prompts, strict=True))
         found: dict[str, Reply | Failure] = {}
         async with AsyncOpenAI(
             base_url=self.url, api_key=self.key or "none", max_retries=0, timeout=self.timeout
@@ -158,7 +155,7 @@ class ChatModel:
                         progress(len(found), len(once))
 
                 await asyncio.gather(*(one(name, prompt) for name, prompt in once.items()))
-        return [found[self._name(prompt)] for prompt in prompts]
+        return [found[name] for name in names]
 
     def _name(self, prompt: Prompt) -> str:
         """What a reply is kept under: everything that decides it, and no key."""

@@ -47,15 +47,13 @@ def figures(
     joined = {name: "\n\n".join(texts) for name, texts in compared.items()}
     by_writer = {name: delta.distance(text) for name, text in joined.items()}
     foreign = {name: texts for name, texts in others.items() if name not in scorer.same}
-    habits = {
-        name: style.habits(train, foreign, joined[name]) for name in (BASE, TWIN) if name in joined
-    }
+    shown = {name: joined[name] for name in (BASE, TWIN) if name in joined}
     return {
         "systems": {name: dict(found) for name, found in measured.items()},
         "answers": len(answers),
         "words": {name: len(text.split()) for name, text in joined.items()},
         "style": style_figures(scorer, compared),
-        "habits": habits,
+        "habits": style.habits(train, foreign, shown),
         "nearest": {name: next(iter(found)) for name, found in by_writer.items()},
         "delta_by_writer": by_writer,
         "plane": {name: list(place) for name, place in delta.plane(joined).items()},

@@ -15,6 +15,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from pydantic import BaseModel
+
 from resources.chat_model import Failure, Prompt, Reply
 
 EXCERPTS = 2
@@ -30,6 +32,12 @@ TASK = (
 )
 
 Ask = Callable[[Sequence[Prompt]], list[Reply | Failure]]
+
+
+class Verdict(BaseModel):
+    """What a judge answers."""
+
+    more_like: Literal["A", "B"]
 
 
 @dataclass(frozen=True)
@@ -114,11 +122,6 @@ def _sound(scores: Mapping[str, Mapping[str, float]], disagreed: int, count: int
 
 
 def _prompt(pair: Pair, excerpts: str, swapped: bool) -> Prompt:
-    from pydantic import BaseModel
-
-    class Verdict(BaseModel):
-        more_like: Literal["A", "B"]
-
     first, second = (pair.theirs, pair.ours) if swapped else (pair.ours, pair.theirs)
     text = TASK.format(
         excerpts=excerpts, subject=pair.subject, first=first[:LONGEST], second=second[:LONGEST]

@@ -1,28 +1,21 @@
 """Texts cut to comparable lengths. Pieces are spans of the text as it stands, so that punctuation
 and line breaks stay."""
 
-import re
 from collections.abc import Mapping, Sequence
 
-WORD = re.compile(r"\S+")
+from llmtwin_assets.features.words import RUN, first_words
 
 
 def pieces(text: str, size: int, keep_short: bool = False) -> list[str]:
     """Pieces of ``size`` words, one after the other; what is left over joins the last. A text with
     fewer words is one piece if it has at least half as many, or if ``keep_short``."""
-    found = list(WORD.finditer(text))
+    found = list(RUN.finditer(text))
     count = len(found) // size
     if count == 0:
         return [text] if found and (keep_short or 2 * len(found) >= size) else []
     starts = [found[number * size].start() for number in range(count)]
     ends = [*(found[number * size - 1].end() for number in range(1, count)), found[-1].end()]
     return [text[start:end] for start, end in zip(starts, ends, strict=True)]
-
-
-def first_words(text: str, count: int) -> str:
-    """The beginning of ``text``, ``count`` words long, or all of it."""
-    found = [match.end() for _, match in zip(range(count), WORD.finditer(text), strict=False)]
-    return text[: found[-1]] if found else ""
 
 
 def equal_lengths(sets: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:

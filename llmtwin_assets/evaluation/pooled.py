@@ -26,16 +26,15 @@ Count = Callable[[str], Counts]
 
 @dataclass(frozen=True)
 class Pooled:
-    """An author's habits in z-scores over writers. Arrays are ``(habits,)``."""
+    """An author's habits in z-scores over writers. Arrays are ``(habits,)``; ``most`` is by how
+    many spreads one habit can differ: further out, rare habits would decide alone."""
 
     count: Count
     habits: tuple[str, ...]
     mean: "Vector"
     spread: "Vector"
     author: "Vector"
-    most: (
-        float  # spreads by which one habit can differ: further out, rare habits would decide alone
-    )
+    most: float
 
     @classmethod
     def fit(

@@ -173,16 +173,27 @@ def fit(
     return Scorer(measures, {name: _admission(*trials[name]) for name in measures}, same, spoken)
 
 
-def habits(author: Sequence[str], others: Mapping[str, Sequence[str]], text: str) -> dict[str, Any]:
-    """Function words and habits of rhythm that ``text`` has too much or too little of, against the
-    author: name -> spreads between writers, the largest first. No word of topic is among them."""
+def habits(
+    author: Sequence[str], others: Mapping[str, Sequence[str]], texts: Mapping[str, str]
+) -> dict[str, dict[str, dict[str, float]]]:
+    """Function words and habits of rhythm that each text has too much (``over``) or too little
+    (``under``) of, against the author: name -> spreads between writers, the largest first. No word
+    of topic is among them."""
+    vocabulary = function_words({AUTHOR: author, **others}, FUNCTION_WORDS)
+    measures = (
+        Pooled.fit(shares_of(vocabulary), author, others),
+        Pooled.fit(rhythm, author, others, MOST),
+    )
+    return {name: _habits(measures, text) for name, text in texts.items()}
+
+
+def _habits(measures: Sequence[Pooled], text: str) -> dict[str, dict[str, float]]:
     found: dict[str, dict[str, float]] = {"over": {}, "under": {}}
     differences: dict[str, float] = {}
-    for measure in (_function_words(author, others), Pooled.fit(rhythm, author, others, MOST)):
+    for measure in measures:
         values = measure.differences(measure.prepare([text]), [0])
         differences |= dict(zip(measure.habits, values.tolist(), strict=True))
-    ranked = sorted(differences.items(), key=lambda item: -abs(item[1]))
-    for name, value in ranked:
+    for name, value in sorted(differences.items(), key=lambda item: -abs(item[1])):
         side = found["over" if value > 0 else "under"]
         if len(side) < EXAMPLES:
             side[name] = round(value, 2)
@@ -195,17 +206,12 @@ def _fit(
     imitations: Mapping[str, Sequence[str]],
     seed: int,
 ) -> dict[str, Any]:
-    known = frozenset(function_words({AUTHOR: author, **others}, FUNCTION_WORDS))
+    vocabulary = function_words({AUTHOR: author, **others}, FUNCTION_WORDS)
     return {
-        "function words": _function_words(author, others),
-        "verification": CrossFitted.fit(author, others, imitations, known, seed),
+        "function words": Pooled.fit(shares_of(vocabulary), author, others),
+        "verification": CrossFitted.fit(author, others, imitations, frozenset(vocabulary), seed),
         "rhythm": Pooled.fit(rhythm, author, others, MOST),
     }
-
-
-def _function_words(author: Sequence[str], others: Mapping[str, Sequence[str]]) -> Pooled:
-    vocabulary = function_words({AUTHOR: author, **others}, FUNCTION_WORDS)
-    return Pooled.fit(shares_of(vocabulary), author, others)
 
 
 def _trials(
@@ -261,8 +267,8 @@ def _area(own: Sequence[float], others: Sequence[float]) -> tuple[float, float]:
         return 0.5, 0.0
     area = wins / (m * n)
     q1, q2 = area / (2 - area), 2 * area**2 / (1 + area)
-    spread = area * (1 - area) + (m - 1) * (q1 - area**2) + (n - 1) * (q2 - area**2)
-    reach = NormalDist().inv_cdf((1 + LEVEL) / 2) * math.sqrt(max(spread, 0.0) / (m * n))
+    variance = area * (1 - area) + (m - 1) * (q1 - area**2) + (n - 1) * (q2 - area**2)
+    reach = NormalDist().inv_cdf((1 + LEVEL) / 2) * math.sqrt(max(variance, 0.0) / (m * n))
     return area, area - reach
 
 

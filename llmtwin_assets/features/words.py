@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 EIGHT = 8  # words in a row: long enough that two people rarely write the same by accident
 
 WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)*")
+RUN = re.compile(r"\S+")  # a word as a reader sees it, punctuation and all
 UNSPACED = re.compile(r"[\u0e00-\u0eff\u3040-\u30ff\u3400-\u9fff]")
 
 
@@ -26,3 +27,10 @@ def words(text: str) -> list[str]:
 def ngrams(sequence: Sequence[str], n: int = EIGHT) -> Iterator[tuple[str, ...]]:
     """Every run of ``n`` words in a row; none when the text is shorter."""
     return zip(*(sequence[start:] for start in range(n)), strict=False)
+
+
+def first_words(text: str, count: int) -> str:
+    """The beginning of ``text`` as it stands, ``count`` words (runs without white space) long, or
+    all of it to its last word."""
+    found = [match.end() for _, match in zip(range(count), RUN.finditer(text), strict=False)]
+    return text[: found[-1]] if found else ""

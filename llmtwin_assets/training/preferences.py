@@ -3,13 +3,12 @@ over the rejected texts of a file. Both sides have the same number of words, so 
 nothing. How the model's texts are sampled is not known here."""
 
 import json
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from llmtwin_assets.features.words import ngrams, words
+from llmtwin_assets.features.words import first_words, ngrams, words
 from llmtwin_assets.records import Document, InstructSample, PreferenceSample, content_id
 from resources.errors import LlmTwinError
 
@@ -18,7 +17,6 @@ WORDS_PER_TOKEN = 0.75  # of English prose, for the room that a side of a pair h
 FEWEST_WORDS = 12
 ALIKE = 0.5  # share of common eight-word runs above which a pair says nothing
 VARIED = 0.3  # share of distinct words below which a text is a repetition
-WORD = re.compile(r"\S+")
 
 
 class NoPairsFileError(LlmTwinError):
@@ -123,7 +121,7 @@ def equal_length(chosen: str, rejected: str, most: int) -> tuple[str, str]:
     """Both texts cut after the same number of words, at most ``most``. What is left of ``chosen``
     is its beginning, verbatim."""
     count = min(len(chosen.split()), len(rejected.split()), most)
-    return _first_words(chosen, count), _first_words(rejected, count)
+    return first_words(chosen, count), first_words(rejected, count)
 
 
 def fault(chosen: str, rejected: str) -> str | None:
@@ -151,8 +149,3 @@ def _pair(sample: InstructSample, chosen: str, rejected: str) -> PreferenceSampl
         end=sample.start + len(chosen),
         origin="author",
     )
-
-
-def _first_words(text: str, count: int) -> str:
-    ends = [match.end() for match in WORD.finditer(text)]
-    return text[: ends[count - 1]] if 0 < count <= len(ends) else ""

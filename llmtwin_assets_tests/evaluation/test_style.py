@@ -7,10 +7,10 @@ import pytest
 from llmtwin_assets.evaluation import style
 from llmtwin_assets.evaluation.delta import TooFewWritersError, TooLittleTextError
 from llmtwin_assets.evaluation.languages import lists
-from llmtwin_assets.evaluation.pieces import equal_lengths, first_words, pieces
+from llmtwin_assets.evaluation.pieces import equal_lengths, pieces
 from llmtwin_assets.evaluation.rhythm import rhythm, sentences
 from llmtwin_assets.evaluation.verification import mask
-from llmtwin_assets.features.words import WORD, words
+from llmtwin_assets.features.words import WORD, first_words, words
 from llmtwin_assets_tests.evaluation.test_delta import IMITATION
 from resources.reference_writers import ReferenceWriters
 
@@ -213,7 +213,7 @@ def test_the_mask_leaves_function_words_punctuation_and_lengths() -> None:
 
 def test_habits_name_what_an_imitation_overdoes(writers: dict[str, list[str]]) -> None:
     others = {name: texts for name, texts in writers.items() if name != "Madison"}
-    found = style.habits(writers["Madison"], others, IMITATION)
+    found = style.habits(writers["Madison"], others, {"base": IMITATION})["base"]
     assert "that" in found["over"] or "can" in found["over"] or "can't" in found["over"]
     assert len(found["over"]) + len(found["under"]) >= 8
     assert all(value > 0 for value in found["over"].values())
