@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from resources.errors import LlmTwinError
+from resources.sqlite import use_write_ahead_log
 
 ATTEMPTS = 6  # of one call that fails on the way
 REASKS = 2  # of a reply that is not what was asked for
@@ -312,7 +313,7 @@ class _Kept:
         path.parent.mkdir(parents=True, exist_ok=True)
         self.lock = threading.Lock()
         self.connection = sqlite3.connect(path, timeout=30, check_same_thread=False)
-        self.connection.execute("PRAGMA journal_mode=WAL")
+        use_write_ahead_log(self.connection)
         with self.connection:
             self.connection.execute(
                 "CREATE TABLE IF NOT EXISTS replies (name TEXT PRIMARY KEY, model TEXT NOT NULL, "

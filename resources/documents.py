@@ -22,6 +22,7 @@ from typing import Any, Protocol
 from urllib.parse import unquote, urlsplit
 
 from resources.errors import LlmTwinError, UnknownSchemeError
+from resources.sqlite import use_write_ahead_log
 
 SCHEMA_VERSION = 2
 SCHEMA = """
@@ -360,7 +361,7 @@ class SqliteDocuments:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             db = sqlite3.connect(self.path, timeout=60, isolation_level=None)
             if _version(db) != SCHEMA_VERSION:
-                db.execute("PRAGMA journal_mode=WAL")
+                use_write_ahead_log(db)
                 with _transaction(db):
                     _prepare(db)
             return db

@@ -21,6 +21,7 @@ from urllib.parse import unquote, urlsplit
 
 from resources.documents import StoreUnavailableError
 from resources.errors import LlmTwinError, UnknownSchemeError
+from resources.sqlite import use_write_ahead_log
 
 KEPT = 10_000  # traces per author
 SUMMARY = "id variant version model started seconds question outcome tokens_in tokens_out".split()
@@ -195,7 +196,7 @@ class Interactions:
         db = sqlite3.connect(self.path, timeout=60, isolation_level=None, check_same_thread=False)
         db.execute("PRAGMA secure_delete=ON")
         if not db.execute("SELECT name FROM sqlite_master WHERE name='feedback'").fetchone():
-            db.execute("PRAGMA journal_mode=WAL")
+            use_write_ahead_log(db)
             db.executescript(SCHEMA)
         return _file(self.path), db
 

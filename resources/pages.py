@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from resources.sqlite import use_write_ahead_log
+
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS pages (
     url TEXT PRIMARY KEY, location TEXT NOT NULL, body BLOB NOT NULL, kind TEXT NOT NULL,
@@ -55,7 +57,7 @@ class Pages:
         self.clock = clock
         self._db = sqlite3.connect(path, timeout=60, isolation_level=None)
         if not self._db.execute("SELECT 1 FROM sqlite_master WHERE name='crawls'").fetchone():
-            self._db.execute("PRAGMA journal_mode=WAL")
+            use_write_ahead_log(self._db)
             self._db.executescript(SCHEMA)
         # Deleted pages leave nothing behind; a power cut may lose the last ones.
         self._db.execute("PRAGMA secure_delete=ON")
