@@ -6,14 +6,23 @@ import os
 import secrets
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from llmtwin_assets.settings import PROJECT, Settings, from_environment
+from llmtwin_assets.console import (
+    known_authors,
+    one_answer,
+    prepared,
+    print_json,
+    refusals,
+    register_authors,
+    registry,
+    shortened,
+    show,
+)
+from llmtwin_assets.settings import PROJECT, Settings
 from resources.errors import LlmTwinError
 
 app = typer.Typer(
@@ -87,7 +96,9 @@ def rollback(author: AuthorArgument, as_json: JsonOption = False) -> None:
         from llmtwin_assets.serving.endpoint import rollback as roll_back
         from resources.artifacts import open_artifacts
 
-        endpoint = roll_back(open_artifacts(prepared().artifacts_url), author)
+        settings = prepared()
+        known_authors(settings, author)
+        endpoint = roll_back(open_artifacts(settings.artifacts_url), author)
         if as_json:
             print_json({"author": author, "version": endpoint.version, "twin": endpoint.twin})
             return
@@ -157,6 +168,7 @@ def serve(
         "127.0.0.1"
     ),
     port: Annotated[int, typer.Option(help="Of the page and the API.")] = 8000,
+    as_json: JsonOption = False,
 ) -> None:
     """Answer as the authors: a page to ask on, and an API that the openai client can call.
 
@@ -168,6 +180,8 @@ def serve(
         from llmtwin_assets.processes import run_together
 
         children, ready = service(prepared(), host, port)
+        if as_json:
+            ready = {url: json.dumps({"url": url.removesuffix("/healthz")}) for url in ready}
         run_together(children, ready)
 
 
@@ -215,6 +229,24 @@ def export(
             return
         told = ", ".join(f"{count} {kind}" for kind, count in counts.items())
         print(f"Written to {folder}: {told}.")
+
+
+@app.command()
+def traffic(author: AuthorArgument, as_json: JsonOption = False) -> None:
+    """Show the answers that LLMTWIN_SAMPLE marked to be evaluated, with what readers said of them.
+
+    Example: llmtwin traffic james-madison --json > questions.jsonl
+    """
+    with refusals():
+        from resources.interactions import open_interactions
+
+        settings = prepared()
+        known_authors(settings, author)
+        rows = open_interactions(settings.interactions_url).sampled(author)
+        for row in rows:
+            print(json.dumps(row, ensure_ascii=False) if as_json else one_answer(row))
+        if not rows and not as_json:
+            print("No answers are marked: set LLMTWIN_SAMPLE to the share to mark, such as 0.1")
 
 
 @keys.command("create")
@@ -304,82 +336,6 @@ def _uvicorn(application: str, host: str, port: int) -> list[str]:
     ]
 
 
-def show(row: dict[str, Any]) -> None:
-    """Print one author's overview."""
-    print(f"{row['author']} ({row['name']})")
-    if served := row["serves"]:
-        newest = "the newest" if served["newest twin"] else "not the newest: a gate is closed"
-        print(f"  answers with {served['version']}, made {served['made']}, {newest}")
-        print(f"  {served['words not trained on']} words came or went since it was trained")
-    for asset, facts in row["assets"].items():
-        figures = ", ".join(f"{k} {v}" for k, v in facts["figures"].items())
-        print(f"  {asset:20} {facts['version']}  {facts['made']}  {figures}")
-        for gate in facts["gates"]:
-            mark = "ok  " if gate["passed"] else "STOP"
-            print(f"    {mark} {gate['gate'].replace('_', ' ')}: {gate['because']}")
-    for item, reason in row["unreadable"].items():
-        print(f"  unreadable: {item}: {reason}")
-    if row["report"]:
-        print(f"  report: {row['report']}")
-
-
-@contextmanager
-def refusals() -> Iterator[None]:
-    """Print a refusal as one sentence and leave with code 1."""
-    try:
-        yield
-    except LlmTwinError as error:
-        print(f"llmtwin: {error}", file=sys.stderr)
-        raise typer.Exit(1) from error
-
-
-def prepared() -> Settings:
-    """The settings, with the environment that Dagster's own processes need."""
-    from dotenv import load_dotenv
-
-    load_dotenv(PROJECT / ".env")
-    settings = from_environment()
-    os.environ.setdefault("TQDM_DISABLE", "1")  # libraries' bars; the progress here is ours
-    if "DAGSTER_HOME" not in os.environ:
-        os.environ["DAGSTER_HOME"] = str(dagster_home(settings))
-    return settings
-
-
-def dagster_home(settings: Settings) -> Path:
-    """Where Dagster keeps runs and events: below the project's home, configured by its file."""
-    home = settings.home / "dagster"
-    home.mkdir(parents=True, exist_ok=True)
-    link = home / "dagster.yaml"
-    if not link.exists():
-        link.unlink(missing_ok=True)  # it may point to a checkout that is gone
-        link.symlink_to(PROJECT / "dagster.yaml")
-    return home
-
-
-def known_authors(settings: Settings, author: str = "") -> list[str]:
-    """The named author, or all; raises ``UnknownAuthorError``."""
-    listed = registry(settings)
-    return [listed.author(author).id] if author else [a.id for a in listed.authors]
-
-
-def registry(settings: Settings) -> Any:
-    """The authors of ``authors.yaml``."""
-    from llmtwin_assets.authors import AuthorsFile
-
-    return AuthorsFile(settings.authors_file).read()
-
-
-def register_authors(settings: Settings) -> None:
-    """Make every author of the file a partition, as the sensor does."""
-    import dagster as dg
-
-    from llmtwin_assets.authors import authors_partition
-
-    authors = known_authors(settings)
-    with dg.DagsterInstance.get() as instance:
-        instance.add_dynamic_partitions(str(authors_partition.name), authors)
-
-
 def materialise(settings: Settings, author: str, recipe: str = "") -> None:
     """Run the main job for one author, showing progress; raises ``RunFailedError``."""
     import dagster as dg
@@ -430,8 +386,10 @@ def opening_question(settings: Settings, author: str) -> str:
 def say(settings: Settings, author: str, question: str, as_json: bool = False) -> None:
     """Print a twin's answer as it comes, then the passages it was given; or all of it as JSON."""
     from llmtwin_assets.serving.in_process import ask_here
+    from llmtwin_assets.serving.wire import check_question
 
     name = registry(settings).author(author).name
+    check_question(question)
     if as_json:
         answer = ask_here(settings, author, question, lambda piece: None)
         print_json(
@@ -458,17 +416,6 @@ def say(settings: Settings, author: str, question: str, as_json: bool = False) -
         print(f"      “{shortened(passage.text)}”")
     for note in answer.notes:
         print(f"  {note}")
-
-
-def print_json(value: Any) -> None:
-    """For programs."""
-    print(json.dumps(value, indent=1, ensure_ascii=False))
-
-
-def shortened(text: str, most: int = 120) -> str:
-    """The beginning of a text on one line, cut between words."""
-    line = " ".join(text.split())
-    return line if len(line) <= most else line[:most].rsplit(" ", 1)[0] + " …"
 
 
 if __name__ == "__main__":

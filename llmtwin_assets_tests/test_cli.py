@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from llmtwin_assets.cli import app, shortened
+from llmtwin_assets.cli import app
+from llmtwin_assets.console import shortened
 from llmtwin_assets.settings import PROJECT
 from llmtwin_assets_tests.writing import authors_yaml, write_essays
+from resources.interactions import open_interactions
 
 
 @pytest.fixture
@@ -30,7 +32,11 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         (("twin", "eve"), "eve: no such author; the file lists ada"),
         (("ask", "eve", "Why?"), "eve: no such author"),
         (("ask", "ada", "Why?"), "no twin of this author serves yet"),
+        (("ask", "ada", " "), "the question: it is empty"),
+        (("ask", "ada", "x" * 8001), "the question: it is 8,001 characters long"),
         (("rollback", "ada"), "no twin of this author serves yet"),
+        (("rollback", "eve"), "eve: no such author; the file lists ada"),
+        (("traffic", "eve"), "eve: no such author"),
         (("push", "ada", "--to", "me/ada"), "no twin of this author serves yet"),
         (("push", "ada"), "ada: there is no repository to push to"),
         (("status", "eve"), "eve: no such author"),
@@ -107,6 +113,26 @@ def test_a_key_is_shown_once_and_can_be_revoked(run, tmp_path: Path) -> None:
     assert run("key", "create", "eve").exit_code == 1
 
 
+def test_marked_answers_are_shown_with_what_readers_said(run, tmp_path: Path) -> None:
+    assert "set LLMTWIN_SAMPLE" in run("traffic", "ada").stdout
+    assert run("traffic", "ada", "--json").stdout == ""
+    store = open_interactions(f"sqlite:///{tmp_path}/home/documents.sqlite")
+    for number in range(3):
+        trace = {
+            "id": f"t{number}", "author": "ada", "started": f"2026-11-22T10:00:0{number}+00:00",
+            "version": "v1", "question": f"What of {number}?", "answer": "That.",
+            "sampled": number < 2, "passages": [],
+        }  # fmt: skip
+        store.add_trace(trace)
+    store.add_feedback("ada", "t1", -1, "This.")
+    rows = [json.loads(line) for line in run("traffic", "ada", "--json").stdout.splitlines()]
+    told = [(row["question"], row["rating"], row["better"]) for row in rows]
+    assert told == [("What of 0?", None, None), ("What of 1?", -1, "This.")]
+    shown = run("traffic", "ada").stdout
+    assert "2026-11-22T10:00  v1  not rated\n  > What of 0?\n    That." in shown
+    assert "not good" in shown
+
+
 def test_help_needs_no_heavy_library() -> None:
     script = (
         "import sys; sys.argv = ['llmtwin', '--help']\n"
@@ -118,7 +144,7 @@ def test_help_needs_no_heavy_library() -> None:
         [sys.executable, "-c", script], capture_output=True, text=True, check=False
     )
     assert result.returncode == 0, result.stderr
-    for command in ("twin", "ask", "serve", "status", "rollback", "dev", "key"):
+    for command in ("twin", "ask", "serve", "status", "rollback", "traffic", "dev", "key"):
         assert command in result.stdout
 
 

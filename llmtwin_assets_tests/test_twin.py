@@ -5,7 +5,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -16,6 +15,7 @@ import pytest
 
 from llmtwin_assets.overview import ASSETS
 from llmtwin_assets.settings import PROJECT
+from llmtwin_assets_tests.serving.world import free_port
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(2400)]
 
@@ -71,12 +71,6 @@ def test_a_second_run_makes_nothing_and_takes_under_a_minute(first, home: Path) 
     assert second.returncode == 0
     assert second.stdout.count("      up to date") == len(ASSETS)
     assert time.monotonic() - began < 60
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -93,15 +93,9 @@ class ArtifactStore:
     def version(self, author: str, asset: str, digest: str) -> Version | None:
         """A stored version by digest, or None."""
         path = self._folder(author, asset) / _safe(digest)
-        try:
-            manifest = json.loads((path / "manifest.json").read_text("utf-8"))
-        except FileNotFoundError:
-            return None
-        except json.JSONDecodeError as error:
-            raise DamagedArtifactError(
-                str(path), "its manifest cannot be read", "Delete the directory and materialise"
-            ) from error
-        return Version(author, asset, digest, path, manifest["facts"])
+        remedy = f"Delete the directory and materialise {asset} of {author} again"
+        manifest = _record(path / "manifest.json", ("facts", "files"), remedy)
+        return Version(author, asset, digest, path, manifest["facts"]) if manifest else None
 
     def publish(
         self, author: str, asset: str, digest: str, build: Callable[[Path], Mapping[str, Any]]
@@ -221,12 +215,9 @@ class ArtifactStore:
         return self._folder(author, asset) / f".work-{_safe(digest)}"
 
     def _pointer(self, author: str, asset: str) -> dict[str, Any] | None:
-        try:
-            text = (self._folder(author, asset) / "current.json").read_text("utf-8")
-        except FileNotFoundError:
-            return None
-        pointer: dict[str, Any] = json.loads(text)
-        return pointer
+        remedy = f"Delete the file and materialise {asset} of {author} again"
+        path = self._folder(author, asset) / "current.json"
+        return _record(path, ("digest", "previous"), remedy)
 
     def _move(self, author: str, asset: str, pointer: Mapping[str, Any]) -> None:
         path = self._folder(author, asset) / "current.json"
@@ -321,6 +312,20 @@ def write_atomically(path: Path, data: bytes) -> None:
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
+
+
+def _record(path: Path, names: Iterable[str], remedy: str) -> dict[str, Any] | None:
+    """A JSON object that has these names; None where there is no file, and
+    ``DamagedArtifactError`` for anything else."""
+    try:
+        found = json.loads(path.read_text("utf-8"))
+        if not isinstance(found, dict) or not set(names) <= set(found):
+            raise ValueError
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise DamagedArtifactError(str(path), "it cannot be read", remedy) from error
+    return found
 
 
 def _safe(name: str) -> str:

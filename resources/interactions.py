@@ -90,13 +90,20 @@ class Interactions:
         return json.loads(row[0]) if row else None
 
     def sampled(self, author: str) -> list[dict[str, Any]]:
-        """The author's traces of the evaluation set, oldest first."""
+        """The author's traces of the evaluation set, oldest first, with their ``rating`` and the
+        ``better`` answer where a reader gave them."""
         with self._read() as db:
             rows = db.execute(
-                "SELECT body FROM traces WHERE author=? AND sampled=1 ORDER BY started, id",
+                "SELECT traces.body, feedback.body FROM traces LEFT JOIN feedback"
+                " ON feedback.author=traces.author AND trace_id=id"
+                " WHERE traces.author=? AND sampled=1 ORDER BY started, id",
                 (author,),
             ).fetchall()
-        return [json.loads(body) for (body,) in rows]
+        opinions = [json.loads(feedback or "{}") for _, feedback in rows]
+        return [
+            {**json.loads(trace), "rating": said.get("rating"), "better": said.get("better")}
+            for (trace, _), said in zip(rows, opinions, strict=True)
+        ]
 
     def add_feedback(
         self, author: str, trace_id: str, rating: int, better: str | None = None

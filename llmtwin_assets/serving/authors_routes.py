@@ -32,8 +32,8 @@ def add_model_routes(app: FastAPI, service: Service) -> None:
         listed: list[dict[str, Any]] = []
         for twin, endpoint in await beside(service.twins.serving, request.state.caller):
             entry = {
-                "object": "model", "created": int(time.time()), "owned_by": "llm-twin",
-                "name": twin.name, "version": endpoint.version,
+                "object": "model", "created": int(endpoint.made.timestamp()),
+                "owned_by": "llm-twin", "name": twin.name, "version": endpoint.version,
             }  # fmt: skip
             listed.append({"id": twin.author, **entry})
             listed.append({"id": twin.author + BASE_SUFFIX, **entry, "version": None})
@@ -67,7 +67,8 @@ def add_author_routes(app: FastAPI, service: Service) -> None:
     @app.post(ONE + "/feedback")
     async def feedback(twin: Permitted, body: FeedbackRequest) -> Response:
         """What a reader thought of an answer."""
-        given = (twin.author, body.trace_id, body.rating, body.better)
+        better = service.monitor.masked(body.better)
+        given = (twin.author, body.trace_id, body.rating, better)
         until = time.monotonic() + TRACE_PATIENCE
         while True:
             try:

@@ -2,10 +2,10 @@
 that happens to other versions can change or remove it. No Dagster here."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
-from typing import Any
 
-from resources.artifacts import ArtifactStore, Version
+from resources.artifacts import ArtifactStore, DamagedArtifactError, Version
 from resources.errors import LlmTwinError
 
 ENDPOINT = "endpoint"
@@ -37,10 +37,11 @@ class Endpoint:
     model: Path
     twin: str
     report: str
+    made: datetime  # UTC
 
 
 def serving(artifacts: ArtifactStore, author: str) -> Endpoint:
-    """What serves this author now; raises ``NoTwinError``."""
+    """What serves this author now; raises ``NoTwinError``, ``DamagedArtifactError``."""
     version = artifacts.current(author, ENDPOINT)
     if version is None:
         raise NoTwinError(
@@ -62,12 +63,20 @@ def rollback(artifacts: ArtifactStore, author: str) -> Endpoint:
 
 
 def _endpoint(version: Version) -> Endpoint:
-    facts: Any = version.facts
-    return Endpoint(
-        author=version.author,
-        name=facts["name"],
-        version=version.digest,
-        model=version.path / "model",
-        twin=facts["twin"],
-        report=facts["report"],
-    )
+    facts = version.facts
+    try:
+        return Endpoint(
+            author=version.author,
+            name=facts["name"],
+            version=version.digest,
+            model=version.path / "model",
+            twin=facts["twin"],
+            report=facts["report"],
+            made=version.made,
+        )
+    except (KeyError, TypeError) as error:
+        raise DamagedArtifactError(
+            str(version.path),
+            "its facts are not those of an endpoint",
+            f"Run 'llmtwin rollback {version.author}', or materialise endpoint again",
+        ) from error

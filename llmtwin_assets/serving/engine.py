@@ -72,6 +72,10 @@ class BrokenModelError(LlmTwinError):
     """A model that cannot be loaded, or failed while it was writing."""
 
 
+class EngineFailedError(LlmTwinError):
+    """The engine itself failed, not a model; what it was writing is lost."""
+
+
 class EngineClosedError(LlmTwinError):
     """The engine has stopped."""
 
@@ -204,9 +208,15 @@ class Engine:
     def _work(self) -> None:
         import torch
 
+        writing = True
         with torch.inference_mode():
-            while self._turn_all(self._next()):
-                pass
+            while writing:
+                try:
+                    writing = self._turn_all(self._next())
+                except Exception as error:  # nobody may wait for a thread that has ended
+                    log.exception("the engine failed and begins anew")
+                    with self._news:
+                        self._fail_all(_failed(error))
 
     def _turn_all(self, busy: "list[tuple[_Served, Batch]]") -> bool:
         """A turn for each; whether there was one. Holds no model any longer than that."""
@@ -223,13 +233,18 @@ class Engine:
                 if busy:
                     return busy
                 self._news.wait()
-            for _, batch in self._loaded.items():
-                batch.fail(_closed())
-            for generation, _ in self._waiting:
-                generation.fail(_closed())
-            self._waiting.clear()
-            self._loaded.clear()
+            self._fail_all(_closed())
         return []
+
+    def _fail_all(self, error: LlmTwinError) -> None:
+        """End every answer, running or waiting, and let go of every model."""
+        waiting, loaded = list(self._waiting), list(self._loaded.values())
+        self._waiting.clear()
+        self._loaded.clear()
+        for generation, _ in waiting:
+            generation.fail(error)
+        for batch in loaded:
+            batch.fail(error)
 
     def _turn(self, served: _Served, batch: Batch) -> None:
         try:
@@ -251,9 +266,9 @@ class Engine:
             if home is None:
                 self._want(served)
             elif served != self._leaving and not home.full:
+                home.add(generation)
                 self._waiting.remove(waiting)
                 self._loaded.move_to_end(served)
-                home.add(generation)
 
     def _drop_replaced(self) -> None:
         """Let go of idle models that have a newer version."""
@@ -276,8 +291,8 @@ class Engine:
                 self._leaving = next(iter(self._loaded))
                 return
             del self._loaded[idle]
-        self._loading = served
         threading.Thread(target=self._load, args=(served,), name="loader", daemon=True).start()
+        self._loading = served
 
     def _load(self, served: _Served) -> None:
         batch, problem = None, None
@@ -398,6 +413,10 @@ def _cannot_load(name: str, error: BaseException) -> BrokenModelError:
         else ("Delete the directory of base models and try again")
     )
     return BrokenModelError(f"the model of {name}", "it cannot be used", remedy)
+
+
+def _failed(error: BaseException) -> EngineFailedError:
+    return EngineFailedError("the engine", f"it failed ({type(error).__name__})", "Try again")
 
 
 def _closed() -> EngineClosedError:

@@ -27,6 +27,7 @@ from llmtwin_assets.serving.engine import (
     ContextTooLongError,
     Engine,
     EngineClosedError,
+    EngineFailedError,
     EngineFullError,
     Generation,
     Options,
@@ -51,6 +52,7 @@ REFUSALS: dict[type[LlmTwinError], tuple[int, str]] = {
     EngineFullError: (503, "engine_full"),
     BrokenModelError: (503, "model_broken"),
     EngineClosedError: (503, "engine_stopped"),
+    EngineFailedError: (503, "engine_failed"),
 }
 
 

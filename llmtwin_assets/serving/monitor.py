@@ -53,6 +53,11 @@ class Monitor:
         """The trace of a request that starts now; ``variant`` is ``twin`` or ``base``."""
         return Trace(self._take, author, variant, question)
 
+    def masked(self, value: Any) -> Any:
+        """A text, or whatever holds texts, as it may be stored: without secrets and personal
+        data."""
+        return masking.mask_all(value, self._secrets)
+
     def close(self, patience: float = PATIENCE) -> None:
         """Hand over what is waiting, for at most ``patience`` seconds; what is left is dropped.
         Traces that finish later are dropped too."""
@@ -104,8 +109,7 @@ class Monitor:
         wanted = trace["variant"] == "twin" and trace["outcome"] == "ok"
         plain = _plain({**trace, "passages": _passages(trace["passages"])})
         shown = {
-            name: value if name in OURS else masking.mask_all(value, self._secrets)
-            for name, value in plain.items()
+            name: value if name in OURS else self.masked(value) for name, value in plain.items()
         }
         return {**shown, "sampled": wanted and is_sampled(trace["id"], self._sample)}
 

@@ -20,6 +20,7 @@ from llmtwin_assets.serving.language_models import (
     ModelNotServedError,
     PromptTooLongError,
 )
+from resources.artifacts import DamagedArtifactError
 from resources.errors import LlmTwinError
 from resources.interactions import UnknownTraceError
 from resources.vectors import NoIndexError
@@ -76,6 +77,10 @@ def as_reply(error: Exception, trace_id: str | None = None) -> tuple[int, dict[s
     if isinstance(error, NoIndexError):
         told = "index: this author's writing is not searchable yet. Materialise embeddings."
         return 503, body(503, "no_index", told)
+    if isinstance(error, DamagedArtifactError):
+        log.error("%s", for_log(error))
+        told = "this author's record cannot be read. See the server's log."
+        return 503, body(503, "damaged_record", told)
     reference = trace_id or str(uuid.uuid4())
     log.error("internal error %s: %s", reference, for_log(error))
     told = "internal error. If it happens again, look for the trace id in the server's log."

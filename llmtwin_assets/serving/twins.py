@@ -4,6 +4,7 @@
 author hangs on the ``Twin`` it returns. Reads the stores and writes nothing.
 """
 
+import logging
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -16,10 +17,11 @@ from llmtwin_assets.serving.endpoint import ENDPOINT, Endpoint, serving
 from llmtwin_assets.serving.keys import Caller
 from llmtwin_assets.serving.refusals import ApiError
 from llmtwin_assets.settings import Settings
-from resources.artifacts import ArtifactStore, open_artifacts
+from resources.artifacts import ArtifactStore, DamagedArtifactError, open_artifacts
 
 AUTHOR_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 DOCUMENTS, REPORT = "cleaned_documents", "eval_report"
+log = logging.getLogger("llmtwin.api")
 
 
 @dataclass(frozen=True)
@@ -110,9 +112,15 @@ class Twins:
         ]
 
     def serving(self, caller: Caller) -> list[tuple[Twin, Endpoint]]:
-        """Those that have a twin."""
-        ready = set(self._artifacts.authors(ENDPOINT))
-        return [(twin, twin.serving()) for twin in self.all(caller) if twin.author in ready]
+        """Those that have a twin. One whose record cannot be read is left out."""
+        ready, found = set(self._artifacts.authors(ENDPOINT)), []
+        for twin in self.all(caller):
+            try:
+                if twin.author in ready:
+                    found.append((twin, twin.serving()))
+            except DamagedArtifactError as error:
+                log.error("%s is left out: %s", twin.author, error)
+        return found
 
     def _current(self) -> Registry:
         """The registry, read anew when its file changed."""

@@ -140,7 +140,7 @@ def test_the_newest_traces_stay_and_so_do_rated_and_sampled_ones(tmp_path: Path)
     expected = [*range(59, 39, -1), 7, 5, 3]
     assert ids(store.traces("ada", 100)) == [f"trace-{number:05d}" for number in expected]
     assert ids(store.sampled("ada")) == ["trace-00003", "trace-00005"]
-    assert store.sampled("ada")[0] == trace(3, sampled=True)
+    assert store.sampled("ada")[0] == {**trace(3, sampled=True), "rating": None, "better": None}
     assert ids(store.traces("bob")) == ["trace-00000"]
 
 

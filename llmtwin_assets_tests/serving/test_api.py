@@ -18,6 +18,7 @@ from llmtwin_assets.serving.rates import Rate
 from llmtwin_assets_tests.serving.conftest import UNLIMITED, Running
 from llmtwin_assets_tests.serving.world import AUTHORS, OtherEngine, serving
 from resources.embedder import Embedder
+from resources.interactions import open_interactions
 
 ASKED = [{"role": "user", "content": "What of the lantern?"}]
 
@@ -73,6 +74,8 @@ def test_the_list_of_models_is_openai_s(client: openai.OpenAI) -> None:
     listed: list[Any] = list(client.models.list())
     assert [m.id for m in listed][:4] == ["ada", "ada:base", "byron", "byron:base"]
     assert (listed[0].name, listed[0].version) == ("Ada Writer", "ada-v1")
+    again = list(client.models.list())
+    assert [m.created for m in again] == [m.created for m in listed]
 
 
 def test_errors_are_the_official_client_s(client: openai.OpenAI, service: Running) -> None:
@@ -203,6 +206,39 @@ def test_what_was_asked_can_be_read_and_rated(service: Running) -> None:
         )
         assert reply.status_code == 404
         assert service.http.get(f"/v1/authors/{other}/traces/{wrong}").status_code == 404
+
+
+def test_a_better_answer_is_kept_without_personal_data(service: Running) -> None:
+    asked = service.ask("What of the copper kettle?").json()
+    better = "Ask Byron, byron@example.com, who has it."
+    body = {"trace_id": asked["trace_id"], "rating": -1, "better": better}
+    assert service.http.post("/v1/authors/ada/feedback", json=body).status_code == 201
+    kept = open_interactions(service.settings.interactions_url).feedback("ada")[-1]
+    assert (kept["trace_id"], kept["rating"]) == (asked["trace_id"], -1)
+    assert kept["better"].startswith("Ask Byron, [")
+    assert "example.com" not in kept["better"]
+
+
+@pytest.mark.parametrize("file", ["current.json", "ada-v1/manifest.json"])
+@pytest.mark.parametrize(
+    "content", ["{", "[]", '{"digest": "ada-v1"}', '{"facts": {}, "files": {}}']
+)
+def test_a_damaged_record_is_told_and_loses_no_other_author(
+    service: Running, file: str, content: str
+) -> None:
+    record = service.settings.home / "artifacts" / "ada" / "endpoint" / file
+    whole = record.read_bytes()
+    record.write_text(content)
+    try:
+        listed = {model["id"] for model in service.http.get("/v1/models").json()["data"]}
+        assert "byron" in listed
+        assert "ada" not in listed
+        reply = service.ask()
+        assert (reply.status_code, reply.json()["error"]["code"]) == (503, "damaged_record")
+        assert str(service.settings.home) not in reply.text
+        assert service.ask(model="byron").status_code == 200
+    finally:
+        record.write_bytes(whole)
 
 
 def test_an_author_s_card_report_and_documents(service: Running) -> None:

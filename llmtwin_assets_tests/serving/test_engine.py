@@ -19,6 +19,7 @@ from llmtwin_assets.serving.engine import (
     ContextTooLongError,
     Engine,
     EngineClosedError,
+    EngineFailedError,
     EngineFullError,
     Generation,
     Options,
@@ -322,6 +323,20 @@ def test_a_model_that_fails_while_writing_loses_its_own_answers_only(
     until(lambda: other.completion_tokens > before)
     other.cancel()
     assert text(engine.submit("ada", CHAT, SHORT)) == expected(twins[0])  # loaded anew
+
+
+def test_an_engine_that_fails_lets_nobody_wait_and_begins_anew(
+    engine: Engine, twins: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running = engine.submit("ada", CHAT, LONG)
+    next(iter(running))
+    monkeypatch.setattr(Batch, "add", lambda *_: 1 / 0)
+    joining = engine.submit("ada", CHAT, SHORT)
+    for answer in (running, joining):
+        with pytest.raises(EngineFailedError, match="ZeroDivisionError"):
+            text(answer)
+    monkeypatch.undo()
+    assert text(engine.submit("ada", CHAT, SHORT)) == expected(twins[0])
 
 
 def test_control_tokens_in_a_message_are_text(

@@ -1,5 +1,10 @@
 """Both processes as they are: the API, our own engine with a small model, the official client."""
 
+import json
+import os
+import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -16,7 +21,7 @@ from llmtwin_assets.serving.in_process import ask_here
 from llmtwin_assets.serving.keys import create_key
 from llmtwin_assets.settings import Settings
 from llmtwin_assets_tests.serving.conftest import UNLIMITED
-from llmtwin_assets_tests.serving.world import serving
+from llmtwin_assets_tests.serving.world import free_port, serving
 
 QUESTION = "What would you say of the lantern and the harbour?"
 
@@ -131,3 +136,26 @@ def test_the_command_line_gets_the_same_answer_without_a_server(world: Settings)
     assert "".join(pieces) == answer.text
     assert (answer.version, len(answer.passages)) == ("ada-v1", 3)
     assert [c["number"] for c in answer.citations] == [1, 2, 3]
+
+
+@pytest.mark.slow
+def test_a_program_starts_the_service_asks_and_ends_it(world: Settings) -> None:
+    command = [sys.executable, "-m", "llmtwin_assets.cli", "serve", "--json", "--port"]
+    environment = {
+        **os.environ,
+        "LLMTWIN_HOME": str(world.home),
+        "LLMTWIN_AUTHORS": str(world.authors_file),
+        "LLMTWIN_BASE_MODEL": world.base_model,
+    }
+    with subprocess.Popen(
+        [*command, str(free_port())], env=environment, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        url = json.loads(process.stdout.readline())["url"]
+        with openai.OpenAI(base_url=f"{url}/v1", api_key="none", timeout=120) as client:
+            reply: Any = client.chat.completions.create(model="ada", messages=asked(), max_tokens=9)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 0
+    assert reply.citations
+    with pytest.raises(httpx.TransportError):
+        httpx.get(f"{url}/healthz")

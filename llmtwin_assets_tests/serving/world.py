@@ -4,6 +4,7 @@ directly in the stores; and programs on loopback: a server in a thread, and anot
 
 import asyncio
 import json
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -204,3 +205,10 @@ def parroted(text: str) -> list[str]:
 
 def _event(data: Any) -> str:
     return f"data: {json.dumps(data)}\n\n"
+
+
+def free_port() -> int:
+    """A port nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
