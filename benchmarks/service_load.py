@@ -1,5 +1,5 @@
-"""The service under a mixed load, with the engine killed again and again. Used by
-``benchmarks.serving``.
+"""The service under a mixed load, with the engine killed again and again; in the last third it is
+left alone, so that memory that grows can be seen. Used by ``benchmarks.serving``.
 
 Three authors with documents of their own and models of their own; clients that ask, stream, leave
 in the middle, ask for what does not exist or makes no sense. Every answer is compared with the one
@@ -40,6 +40,8 @@ DOCUMENTS = 12  # of each author
 QUESTIONS = 4  # of each author, to the twin and to the base model
 TOKENS = 24
 LIFE = 25  # answers, after which the engine is killed
+CALM = 1 / 3  # of the time: the last part, in which it is not
+WARM = 1 / 4  # of the calm part: the engine loads its models again
 PATIENCE = 300.0
 AUTHORS = ("ada", "byron", "cleo")
 WORDS = "lantern harbour winter letter garden engine mirror bridge candle river stone road".split()
@@ -119,14 +121,14 @@ class Question:
 
 
 def load(home: Path, minutes: float) -> dict[str, float]:
-    """Counts of a mixed load of ``minutes``, and the memory that the two programs hold."""
+    """Counts of a mixed load of ``minutes``, and the memory that the two programs hold while the
+    engine is left alone."""
     settings = make_world(home)
     keys = [create_key(settings.keys_file, None, "load")[0] for _ in range(CLIENTS)]
     counts: Counter[str] = Counter()
     with program("engine", settings) as engine, program("api", settings, engine) as api:
         progress("what the answers must be ...")
         questions = [asked_once(api, keys[n % CLIENTS], q) for n, q in enumerate(all_questions())]
-        memory = {"API": api.megabytes(), "engine": engine.megabytes(), "engine, most": 0.0}
         progress(f"{minutes} minutes of load ...")
         end = time.monotonic() + 60 * minutes
         clients = [
@@ -135,7 +137,9 @@ def load(home: Path, minutes: float) -> dict[str, float]:
         ]
         for thread in clients:
             thread.start()
-        kill_often(engine, counts, memory, end)
+        calm = end - 60 * minutes * CALM
+        kill_often(engine, counts, calm)
+        held = watched({"API": api, "engine": engine}, calm + WARM * (end - calm), end)
         for thread in clients:
             thread.join()
         engine.wait()
@@ -143,27 +147,49 @@ def load(home: Path, minutes: float) -> dict[str, float]:
         counts["wrong answers"] += sum(
             one.answer != before.answer for one, before in zip(after, questions[::4], strict=True)
         )
-        memory |= {"API, end": api.megabytes(), "engine, end": engine.megabytes()}
     names = ("answers", "wrong answers", "empty answers", "leaks", "left", "away", "other errors")
     return {
         **{name: float(counts[name]) for name in (*names, "refused as it should be")},
         "engine restarts": float(counts["engine restarts"]),
-        **{f"memory of the {name}, MB": megabytes for name, megabytes in memory.items()},
+        **{
+            key: value
+            for name, sizes in held.items()
+            for key, value in figures(name, sizes).items()
+        },
     }
 
 
-def kill_often(
-    engine: Program, counts: "Counter[str]", memory: dict[str, float], end: float
-) -> None:
-    """Kill the engine after every ``LIFE`` answers, noting the most memory that it held."""
+def kill_often(engine: Program, counts: "Counter[str]", end: float) -> None:
+    """Kill the engine after every ``LIFE`` answers."""
     killed_at = 0
     while time.monotonic() < end:
         time.sleep(0.5)
-        memory["engine, most"] = max(memory["engine, most"], engine.megabytes())
         if counts["answers"] - killed_at >= LIFE:
             killed_at = counts["answers"]
             engine.restart()
             counts["engine restarts"] += 1
+
+
+def watched(programs: dict[str, Program], begin: float, end: float) -> dict[str, list[float]]:
+    """Megabytes that each program held, twice a second from ``begin`` to ``end``."""
+    held: dict[str, list[float]] = {name: [] for name in programs}
+    time.sleep(max(begin - time.monotonic(), 0))
+    while time.monotonic() < end or not all(held.values()):
+        for name, running in programs.items():
+            held[name].append(running.megabytes())
+        time.sleep(0.5)
+    return held
+
+
+def figures(name: str, sizes: list[float]) -> dict[str, float]:
+    """The most memory of a program, and by how much that of the last half of the samples is above
+    that of the first half: what it needs for a moment comes in both."""
+    middle = max(len(sizes) // 2, 1)
+    first, last = max(sizes[:middle]), max(sizes[middle:], default=sizes[-1])
+    return {
+        f"memory of the {name}, MB": max(sizes),
+        f"memory of the {name}, last half over first": last / first,
+    }
 
 
 def make_world(home: Path) -> Settings:
@@ -292,18 +318,25 @@ def client(
     """One client: mostly it asks, sometimes it leaves in the middle or asks nonsense."""
     rng = random.Random(number)
     while time.monotonic() < end:
-        question, kind = rng.choice(questions), rng.random()
-        if kind < 0.1:
-            leave(api, key, question, rng)
-            counts["left"] += 1
-        elif kind < 0.2:
-            counts[nonsense(api, key, question, rng)] += 1
-        else:
-            reply = post(api, key, question.body)
-            for verdict in judged(question, reply):
-                counts[verdict] += 1
-            if reply.status_code != 200:
-                time.sleep(1)
+        try:
+            verdicts = asked_somehow(api, key, rng.choice(questions), rng)
+        except httpx.TransportError:
+            verdicts = ["other errors"]  # the API itself is never killed
+        for verdict in verdicts:
+            counts[verdict] += 1
+        if {"away", "other errors"} & set(verdicts):
+            time.sleep(1)
+
+
+def asked_somehow(api: Program, key: str, question: Question, rng: random.Random) -> list[str]:
+    """One thing that a client does; returns what to count."""
+    kind = rng.random()
+    if kind < 0.1:
+        leave(api, key, question, rng)
+        return ["left"]
+    if kind < 0.2:
+        return [nonsense(api, key, question, rng)]
+    return judged(question, post(api, key, question.body))
 
 
 def judged(question: Question, reply: httpx.Response) -> list[str]:

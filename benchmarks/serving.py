@@ -24,6 +24,9 @@ SmolLM2-135M; ratios of runs that took turns on a shared machine. Kept:
 - A copy of the weights in 8 bits, a scale per output, for the tokens that are written: 1.5 times
   for one row, 1.2 for four, as fast for eight and sixteen; 0.003 nats per token. It also makes a
   row's text independent of the rows beside it, which bf16 products are not from 15 rows on.
+  Where a processor has no bf16 instructions (measured on Zen 3) the numbers between the layers are
+  rounded to bf16 for this product alone: with fp32 it has no fast kernel and takes 10 to 30 times
+  as long, 16 rows of SmolLM2-135M 3.7 instead of 0.25 seconds a token.
 - A cache with a fixed place for every row instead of one that is copied for every token, with the
   keys transposed: attention of 16 rows of 640 tokens takes 60 % of the time of PyTorch's own.
 - Threads that spin for some 10 µs before they sleep (GOMP_SPINCOUNT): sleeping at once makes a
@@ -409,8 +412,10 @@ def main() -> None:
         counts = measured(lambda home: {"load": load(home, options.load)})["load"]
         goals["answers under load"] = goal(1, counts["answers"], at_most=False)
         goals |= {
-            name: goal(0, counts[name]) for name in ("wrong answers", "empty answers", "leaks")
+            name: goal(0, counts[name])
+            for name in ("wrong answers", "empty answers", "leaks", "other errors")
         }
+        goals |= {name: goal(1.05, counts[name]) for name in counts if "over first" in name}
     emit("serving", "shipped essays; generated authors", results, goals)
 
 

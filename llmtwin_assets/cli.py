@@ -142,12 +142,12 @@ def recipes(as_json: JsonOption = False) -> None:
 
         settings = prepared()
         base = base_model.resolve(settings.base_model, settings.models)
-        shape = memory.shape(base)
+        shape, number = memory.shape(base), memory.number_here()
         needs: dict[str, dict[str, Any]] = {
             name: {
                 "source": recipe.source,
-                "sft": memory.as_figures(memory.estimate(recipe, shape, "sft")),
-                "dpo": memory.as_figures(memory.estimate(recipe, shape, "dpo")),
+                "sft": memory.as_figures(memory.estimate(recipe, shape, "sft", number=number)),
+                "dpo": memory.as_figures(memory.estimate(recipe, shape, "dpo", number=number)),
             }
             for name, recipe in RECIPES.items()
         }

@@ -45,7 +45,8 @@ class Matrix:
         self._bias = torch.cat(biases) if biases else None
         self._bytes, self._scale = None, None
         if self._weight.device.type == "cpu" and self._weight.shape[1] % LANES == 0:
-            self._bytes, self._scale = in_8_bits(self._weight)
+            self._bytes, scale = in_8_bits(self._weight)
+            self._scale = scale.to(torch.bfloat16)
 
     def many(self, rows: Any) -> Any:
         """The layer's output for the tokens of a prompt."""
@@ -59,7 +60,9 @@ class Matrix:
 
         if self._bytes is None:
             return self.many(rows)
-        found = torch._weight_int8pack_mm(rows.contiguous(), self._bytes, self._scale)
+        # In bf16 whatever the model is in: for fp32 the product has no fast kernel everywhere.
+        given = rows.to(torch.bfloat16).contiguous()
+        found = torch._weight_int8pack_mm(given, self._bytes, self._scale).to(rows.dtype)
         return found if self._bias is None else found + self._bias
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from llmtwin_assets.training import models
 from llmtwin_assets.training.recipes import Method, Recipe
 from resources import base_model
 from resources.errors import LlmTwinError
@@ -87,21 +88,22 @@ def shape(directory: Path) -> Shape:
 
 
 def estimate(
-    recipe: Recipe, model: Shape, stage: Stage, most: int | None = None
+    recipe: Recipe, model: Shape, stage: Stage, most: int | None = None, number: int = 2
 ) -> dict[str, float]:
     """Bytes by purpose that a stage of ``recipe`` needs at its peak.
 
     ``most`` is the number of tokens in the largest part of a batch; without it, sequences are taken
-    to be as long as the recipe allows.
+    to be as long as the recipe allows. ``number`` is the bytes of one that is computed with: 4
+    where the machine is slow with bf16.
     """
     method: Method = recipe.sft_method if stage == "sft" else recipe.dpo_method
     trained = model.weights if method == "full" else model.adapters(recipe.lora_rank)
     return {
-        "weights": _weights(model, method),
+        "weights": _weights(model, method, number),
         "adapters": 0.0 if method == "full" else 4.0 * trained,
         "gradients": 4.0 * trained,
         "optimiser": float(STATE[recipe.optimizer] * trained),
-        "activations": _activations(recipe, model, most or tokens(recipe, stage)),
+        "activations": _activations(recipe, model, most or tokens(recipe, stage), number),
         "logits": 3 * 4.0 * HEAD_ROWS * model.vocabulary,
         "libraries": LIBRARIES,
     }
@@ -124,7 +126,7 @@ def require(
     Several devices share the weights, gradients and optimiser state of full fine-tuning.
     """
     model = shape(directory)
-    needs = estimate(recipe, model, stage, most)
+    needs = estimate(recipe, model, stage, most, number_here())
     if devices > 1 and (recipe.sft_method if stage == "sft" else recipe.dpo_method) == "full":
         for part in ("weights", "gradients", "optimiser"):
             needs[part] /= devices
@@ -137,6 +139,11 @@ def require(
             "checkpointing or a smaller base model, or a larger machine",
         )
     return needs
+
+
+def number_here() -> int:
+    """Bytes of a number that this machine computes with in training."""
+    return 2 if models.fast_bf16() else 4
 
 
 def arithmetic(needs: Mapping[str, float]) -> str:
@@ -170,22 +177,22 @@ def used() -> float:
     return float(most if sys.platform == "darwin" else most * 1024)
 
 
-def _weights(model: Shape, method: Method) -> float:
+def _weights(model: Shape, method: Method, number: float) -> float:
     if method == "full":
         return 4.0 * model.weights  # bf16 cannot hold the small steps of full fine-tuning
     if method == "lora":
-        return 2.0 * model.weights
+        return number * model.weights
     return 2.0 * model.embeddings + NF4 * (model.weights - model.embeddings)
 
 
-def _activations(recipe: Recipe, model: Shape, count: int) -> float:
-    """Of a layer are kept, in bf16 per token: the inputs of two norms and of the seven maps, three
+def _activations(recipe: Recipe, model: Shape, count: int, number: float) -> float:
+    """Of a layer are kept, per token: the inputs of two norms and of the seven maps, three
     heads' worth for attention, and gate, up and their product. With checkpointing only each layer's
     input, and one layer at a time in full."""
     attention = 4 * model.hidden + 3 * model.heads * model.head
-    layer = 2.0 * count * (attention + 3 * model.hidden + 4 * model.intermediate)
+    layer = number * count * (attention + 3 * model.hidden + 4 * model.intermediate)
     if recipe.gradient_checkpointing:
-        return layer + 2.0 * count * model.hidden * model.layers
+        return layer + number * count * model.hidden * model.layers
     return layer * model.layers
 
 

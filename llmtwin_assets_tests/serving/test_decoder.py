@@ -16,6 +16,7 @@ from llmtwin_assets.training import models
 from llmtwin_assets_tests import tiny_model
 
 WINDOW = 256
+EXACT, ROUNDED = 1e-4, 0.01  # logits; a token more or less of context changes some by 0.1
 IDS = [(7 * n * n + 3 * n) % 500 for n in range(200)]
 
 
@@ -64,9 +65,12 @@ def test_its_logits_are_those_of_transformers(tiny: Path) -> None:
     prompt, rows = Prompt(decoder), Rows(decoder, 2)
     found = [decoder.read(prompt, IDS[:50]), decoder.read(prompt, IDS[50:70])]
     rows.join(prompt)
-    found += [decoder.step(rows, [token])[0] for token in IDS[70:80]]
-    for logits, place in zip(found, [49, *range(69, 80)], strict=True):
-        assert torch.allclose(logits, expected[place], atol=1e-4)
+    found += [decoder.step(rows, [token])[0] for token in IDS[70:80]]  # few rows: in bf16
+    for logits, place in zip(found[:2], (49, 69), strict=True):
+        assert torch.allclose(logits, expected[place], atol=EXACT)
+    for logits, place in zip(found[2:], range(70, 80), strict=True):
+        assert torch.allclose(logits, expected[place], atol=ROUNDED)
+        assert not torch.allclose(logits, expected[place - 1], atol=10 * ROUNDED)
 
 
 @torch.inference_mode()
@@ -76,7 +80,7 @@ def test_rows_of_any_length_take_their_next_token_together(tiny: Path) -> None:
     found = decoder.step(rows_of(decoder, lengths), [IDS[length] for length in lengths])
     for row, length in enumerate(lengths):
         expected = model(torch.tensor([IDS[: length + 1]])).logits[0, -1]
-        assert torch.allclose(found[row], expected, atol=1e-4)
+        assert torch.allclose(found[row], expected, atol=ROUNDED)
 
 
 @torch.inference_mode()
@@ -91,7 +95,7 @@ def test_a_row_that_leaves_or_joins_changes_nothing_for_the_others(tiny: Path) -
     found = decoder.step(rows, [IDS[length] for length in rows.lengths])
     for row, length in enumerate((33, 90, 12)):
         expected = model(torch.tensor([IDS[: length + 1]])).logits[0, -1]
-        assert torch.allclose(found[row], expected, atol=1e-4)
+        assert torch.allclose(found[row], expected, atol=ROUNDED)
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float32"])
@@ -119,7 +123,7 @@ def test_a_row_may_fill_the_whole_window(tiny: Path) -> None:
     rows.join(prompt)
     found = decoder.step(rows, [ids[-1]])
     assert rows.lengths == [WINDOW]
-    assert torch.allclose(found[0], model(torch.tensor([ids])).logits[0, -1], atol=1e-4)
+    assert torch.allclose(found[0], model(torch.tensor([ids])).logits[0, -1], atol=ROUNDED)
 
 
 def test_8_bits_hold_a_matrix_to_half_a_step_of_its_largest_number() -> None:
