@@ -26,6 +26,7 @@ SPREAD = [
 
 def main(work: script.Work, module: str) -> int:
     """Run ``work`` as ``script.main`` does, or start ``module`` once per GPU and do not return."""
+    script.end_with_parent()
     if "RANK" not in os.environ and len(sys.argv) == 2:
         wanted = command(module, Path(sys.argv[1]), gpus())
         if wanted:

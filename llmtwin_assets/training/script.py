@@ -6,9 +6,11 @@ Dagster Pipes; there its progress goes to the run's log. Either way it leaves
 are not known here.
 """
 
+import ctypes
 import errno
 import json
 import os
+import signal
 import sys
 import time
 import traceback
@@ -16,6 +18,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
+
+import dagster_pipes
 
 from resources.artifacts import NO_ROOM, NoRoomError, write_atomically
 from resources.errors import LlmTwinError
@@ -74,6 +78,7 @@ def main(work: Work) -> int:
 
     Of several processes that train together only the first reports and leaves files.
     """
+    end_with_parent()
     with ExitStack() as stack:
         show, message = _outlet(stack)
         output: Path | None = None
@@ -90,6 +95,14 @@ def main(work: Work) -> int:
             return 1
         message({"result": result})
     return 0
+
+
+def end_with_parent() -> None:
+    """End when the run or the launcher that started this process dies, even by a kill that it could
+    not pass on (Linux): a second try would write where this one does. Started by hand, go on."""
+    started = dagster_pipes.DAGSTER_PIPES_CONTEXT_ENV_VAR in os.environ or "RANK" in os.environ
+    if started and sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG; an exec keeps it
 
 
 def run(work: Work, spec: Spec, report: Report) -> dict[str, Any]:
@@ -176,8 +189,6 @@ def describe(error: LlmTwinError) -> dict[str, str]:
 
 def _outlet(stack: ExitStack) -> tuple[Report, Callable[[dict[str, Any]], None]]:
     """Where progress and the final message go: the Pipes session, or stderr and nowhere."""
-    import dagster_pipes
-
     if not is_main():
         return lambda text: None, lambda payload: None
     if dagster_pipes.DAGSTER_PIPES_CONTEXT_ENV_VAR not in os.environ:

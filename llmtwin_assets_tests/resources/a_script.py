@@ -2,10 +2,14 @@
 
 import os
 import signal
+import subprocess
 import sys
+import time
+from pathlib import Path
 from typing import Any
 
 from llmtwin_assets.training import script
+from resources.artifacts import write_atomically
 from resources.errors import LlmTwinError
 
 
@@ -15,7 +19,18 @@ def main(spec: script.Spec, report: script.Report) -> dict[str, Any]:
         raise LlmTwinError("the corpus", "it is too small", "Add writing")
     if spec["what"] == "die":
         os.kill(os.getpid(), signal.SIGKILL)
+    if spec["what"] == "stay":
+        stay(Path(spec["pids"]), spec["stubborn"])
     return {"sum": sum(spec["numbers"]), "offline": os.environ.get("HF_HUB_DISABLE_TELEMETRY")}
+
+
+def stay(pids: Path, stubborn: bool) -> None:
+    """Start a child, write down both process ids, and wait for an end that comes from outside."""
+    if stubborn:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with subprocess.Popen(["sleep", "600"]) as child:
+        write_atomically(pids, f"{os.getpid()} {child.pid}".encode())
+        time.sleep(600)
 
 
 if __name__ == "__main__":
