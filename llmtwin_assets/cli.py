@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from llmtwin_assets.console import (
+    free_the_queue,
     known_authors,
     one_answer,
     prepared,
@@ -198,6 +199,7 @@ def dev(
         children, ready = service(settings, "127.0.0.1", chat)
         refuse_taken_port("127.0.0.1", port, f"Stop that, or choose: make dev PORT={port + 1}")
         register_authors(settings)
+        free_the_queue()
         os.chdir(PROJECT)
         arguments = ["-w", str(PROJECT / "workspace.yaml"), "-h", "127.0.0.1", "-p", str(port)]
         dagster = Child("Dagster", [sys.executable, "-m", "dagster", "dev", *arguments])

@@ -71,6 +71,17 @@ def register_authors(settings: Settings) -> None:
         instance.add_dynamic_partitions(str(authors_partition.name), authors)
 
 
+def free_the_queue() -> None:
+    """End the runs that a crash left behind: they would keep all others from starting."""
+    import dagster as dg
+
+    from llmtwin_assets.automation.lost_runs import end_lost_runs
+
+    with dg.DagsterInstance.get() as instance:
+        for run in end_lost_runs(instance):
+            print(f"Run {run[:8]} was cut off and is marked as failed; what it made is kept.")
+
+
 def show(row: dict[str, Any]) -> None:
     """Print one author's overview."""
     print(f"{row['author']} ({row['name']})")

@@ -4,8 +4,8 @@ Each is a pure function from what was seen before to what to ask for, and a thin
 """
 
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import asdict, dataclass
 
 import dagster as dg
 
@@ -19,6 +19,9 @@ from resources.errors import LlmTwinError
 RAW = ("raw_articles", "raw_posts", "raw_repositories")
 SECONDS = 60  # between two looks
 NETWORK_SECONDS = 900  # between two looks at other people's servers
+TRIES = 3  # runs for one state of an author's sources, when they fail
+REMEMBERED = 1_000  # failed runs that are looked at
+SENSOR_TAG, RUN_KEY_TAG = "dagster/sensor_name", "dagster/run_key"
 NEW_WORDS = 0.1  # share of an author's training words that must be new before training again
 
 
@@ -39,9 +42,44 @@ def membership(listed: Iterable[str], known: Iterable[str]) -> Membership:
     )
 
 
-def changed(now: Mapping[str, str], before: Mapping[str, str]) -> list[str]:
-    """Authors whose sources look different from before."""
-    return [author for author, seen in now.items() if before.get(author) != seen]
+@dataclass(frozen=True)
+class Request:
+    """What was asked for last for an author: the state of the sources that it was for, which
+    request of the author's it was, and how often this state was asked for."""
+
+    state: str
+    number: int
+    tries: int = 1
+
+    def key(self, author: str) -> str:
+        """The run key. The number makes it new even for a state that was there before."""
+        return f"{author}:{self.number}:{self.state}"
+
+
+def asked(
+    now: Mapping[str, str], before: Mapping[str, Request], failed: Collection[str]
+) -> dict[str, Request]:
+    """What to ask for: authors whose sources look different from before, and those whose last run
+    (by its key) failed, up to ``TRIES`` times. The same arguments give the same keys, so that a
+    tick that is begun again asks for nothing twice."""
+    found: dict[str, Request] = {}
+    for author, state in now.items():
+        last = before.get(author)
+        if last is None or last.state != state:
+            found[author] = Request(state, last.number + 1 if last else 1)
+        elif last.key(author) in failed and last.tries < TRIES:
+            found[author] = Request(state, last.number + 1, last.tries + 1)
+    return found
+
+
+def read_cursor(cursor: str | None) -> dict[str, Request]:
+    """The last requests by author, of whoever was ever listed; none where there is no cursor."""
+    return {author: Request(**fields) for author, fields in json.loads(cursor or "{}").items()}
+
+
+def write_cursor(requests: Mapping[str, Request]) -> str:
+    """What ``read_cursor`` reads."""
+    return json.dumps({author: asdict(each) for author, each in requests.items()}, sort_keys=True)
 
 
 def due(train_words: int, trained_words: int | None) -> bool:
@@ -62,7 +100,7 @@ def due(train_words: int, trained_words: int | None) -> bool:
 def authors_and_sources(
     context: dg.SensorEvaluationContext, registry: dg.ResourceParam[AuthorsFile]
 ) -> dg.SensorResult | dg.SkipReason:
-    """The authors are those of the file; one run of the raw assets per author and content."""
+    """The authors are those of the file; one run of the raw assets per author and change."""
     try:
         authors = registry.read().authors
     except LlmTwinError as error:
@@ -75,18 +113,32 @@ def authors_and_sources(
             seen[author.id] = fingerprint(author, registry.base)
         except LlmTwinError as error:
             context.log.error(str(error))
-    before = json.loads(context.cursor) if context.cursor else {}
+    before = read_cursor(context.cursor)
+    wanted = asked(seen, before, _failed(context.instance, "authors_and_sources"))
     return dg.SensorResult(
-        run_requests=[
-            dg.RunRequest(run_key=f"{author}:{seen[author]}", partition_key=author)
-            for author in changed(seen, before)
-        ],
+        run_requests=_runs(wanted),
         dynamic_partitions_requests=[
             *([authors_partition.build_add_request(keys.add)] if keys.add else []),
             *([authors_partition.build_delete_request(keys.retire)] if keys.retire else []),
         ],
-        cursor=json.dumps(seen, sort_keys=True),
+        cursor=write_cursor(before | wanted),
     )
+
+
+def _runs(wanted: Mapping[str, Request]) -> list[dg.RunRequest]:
+    return [
+        dg.RunRequest(run_key=request.key(author), partition_key=author)
+        for author, request in wanted.items()
+    ]
+
+
+def _failed(instance: dg.DagsterInstance, sensor: str) -> set[str]:
+    """Keys of the sensor's newest runs that failed."""
+    rows = instance.get_run_records(
+        dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE], tags={SENSOR_TAG: sensor}),
+        limit=REMEMBERED,
+    )
+    return {row.dagster_run.tags.get(RUN_KEY_TAG, "") for row in rows}
 
 
 def remote(author: Author) -> Author:
@@ -108,14 +160,13 @@ def feeds_and_sites(
     settings: dg.ResourceParam[Settings],
 ) -> dg.SensorResult | dg.SkipReason:
     """One run of the raw assets per author and state of the network sources. A source that cannot
-    be asked stays as it was seen last."""
+    be asked is asked again at the next look."""
     from resources.polite import open_polite
 
     try:
         authors = [remote(author) for author in registry.read().authors]
     except LlmTwinError as error:
         return dg.SkipReason(str(error))
-    before = json.loads(context.cursor) if context.cursor else {}
     seen: dict[str, str] = {}
     with open_polite(settings.home / "sources" / "hosts") as web:
         for author in authors:
@@ -125,15 +176,9 @@ def feeds_and_sites(
                     seen[author.id] = fingerprint(author, registry.base, web, cache)
             except LlmTwinError as error:
                 context.log.error(str(error))
-                if author.id in before:
-                    seen[author.id] = before[author.id]
-    return dg.SensorResult(
-        run_requests=[
-            dg.RunRequest(run_key=f"{author}:network:{seen[author]}", partition_key=author)
-            for author in changed(seen, before)
-        ],
-        cursor=json.dumps(seen, sort_keys=True),
-    )
+    before = read_cursor(context.cursor)
+    wanted = asked(seen, before, _failed(context.instance, "feeds_and_sites"))
+    return dg.SensorResult(run_requests=_runs(wanted), cursor=write_cursor(before | wanted))
 
 
 @dg.sensor(

@@ -87,10 +87,11 @@ def read(source: FeedSource, context: Context, listing: Listing) -> None:
 
 
 def fingerprint(source: FeedSource, context: Context) -> str:
-    """Changes when the feed does. Asks at most every quarter of an hour."""
+    """Changes when the feed or the importer does. Asks at most every quarter of an hour."""
     with Fetcher(context, source.url) as fetcher:
         since = fetcher.clock() - POLLED
-        return digest(fetcher.page(source.url, since, Limits(body=LARGEST)).body)
+        body = fetcher.page(source.url, since, Limits(body=LARGEST)).body
+    return digest(IMPORTER.encode() + body)
 
 
 def _read(source: FeedSource, context: Context, listing: Listing, fetcher: Fetcher) -> None:

@@ -76,12 +76,12 @@ def matching_files(source: FolderSource, root: Path) -> list[Path]:
 
 
 def fingerprint(source: FolderSource, context: Context) -> str:
-    """Changes when a file comes, goes or is written; reads no file."""
+    """Changes when a file comes, goes or is written, and with the importer; reads no file."""
     root = resolve_path(source.path, context.base)
     if not root.is_dir():
         return "missing"
     files = matching_files(source, root)
-    return "|".join(f"{path.relative_to(root)}:{_stamp(path)}" for path in files)
+    return "|".join([IMPORTER, *(f"{path.relative_to(root)}:{_stamp(path)}" for path in files)])
 
 
 def _stamp(path: Path) -> str:

@@ -274,7 +274,8 @@ def digest_of(hashes: Iterable[str]) -> str:
 
 
 def fingerprint(author: Author, base: Path, web: Any = None, cache: Path | None = None) -> str:
-    """Changes when one of the author's sources changes, or its entry does; reads no document.
+    """Changes when one of the author's sources changes, its entry, or its importer; reads no
+    document.
 
     Without ``web`` and ``cache``, sources on the network are taken to be as they were.
     """

@@ -98,7 +98,12 @@ def read(source: RepositorySource, context: Context, listing: Listing) -> None:
 
 
 def fingerprint(source: RepositorySource, context: Context) -> str:
-    """Changes with the repository's last commit. Asks a server at most every quarter of an hour."""
+    """Changes with the repository's last commit and with the importer. Asks a server at most every
+    quarter of an hour."""
+    return f"{IMPORTER} {_head(source, context)}"
+
+
+def _head(source: RepositorySource, context: Context) -> str:
     if source.url is None:
         return _local_head(resolve_path(str(source.path), context.base))
     web, cache = _online(source, context)

@@ -61,12 +61,12 @@ def read(source: SiteSource | PageSource, context: Context, listing: Listing) ->
 
 def fingerprint(source: SiteSource | PageSource, context: Context) -> str:
     """Changes when the site's sitemaps do, or the links of its start page without one, or the text
-    of a single page. Asks at most once an hour."""
+    of a single page, and with the importer. Asks at most once an hour."""
     with _fetcher(source, context) as fetcher:
         if isinstance(source, SiteSource):
             return _Site(source, context, Listing(), fetcher).fingerprint()
         pages = [fetcher.page(url, fetcher.clock() - HOUR) for url in source.urls]
-        return digest("\n\n".join(text_of_page(page) for page in pages).encode())
+        return digest("\n\n".join([IMPORTER, *map(text_of_page, pages)]).encode())
 
 
 def _fetcher(source: SiteSource | PageSource, context: Context) -> Fetcher:

@@ -61,10 +61,10 @@ def read(source: WarehouseSource, context: Context, listing: Listing) -> None:
 
 
 def fingerprint(source: WarehouseSource, context: Context) -> str:
-    """Changes when a file of the export is written; reads no file."""
+    """Changes when a file of the export is written, and with the importer; reads no file."""
     root = resolve_path(source.path, context.base)
     stamps = [(path, path.stat()) for path in _files(root).values()]
-    return "|".join(f"{p.name}:{s.st_size}:{s.st_mtime_ns}" for p, s in stamps) or "missing"
+    return "|".join([IMPORTER, *(f"{p.name}:{s.st_size}:{s.st_mtime_ns}" for p, s in stamps)])
 
 
 def _files(root: Path) -> dict[str, Path]:

@@ -1,4 +1,3 @@
-import json
 import os
 import subprocess
 import sys
@@ -9,12 +8,16 @@ import pytest
 
 from llmtwin_assets.authors import AuthorsFile
 from llmtwin_assets.automation.sensors import (
+    TRIES,
     Membership,
+    Request,
+    asked,
     authors_and_sources,
-    changed,
     due,
     membership,
+    read_cursor,
     training_due,
+    write_cursor,
 )
 from llmtwin_assets.corpus.ingest import ingest
 from llmtwin_assets.corpus.reading import Context
@@ -39,8 +42,38 @@ def test_membership_is_what_the_file_adds_and_leaves_out() -> None:
     assert membership([], []) == Membership(add=[], retire=[])
 
 
-def test_only_sources_that_look_different_have_changed() -> None:
-    assert changed({"a": "1", "b": "2"}, {"a": "1", "b": "1", "c": "9"}) == ["b"]
+def test_only_sources_that_look_different_are_asked_for() -> None:
+    before = {"a": Request("1", 4), "b": Request("1", 7), "c": Request("9", 1)}
+    assert asked({"a": "1", "b": "2", "d": "5"}, before, ()) == {
+        "b": Request("2", 8),
+        "d": Request("5", 1),
+    }
+
+
+def test_a_state_that_comes_back_is_asked_for_by_a_new_key() -> None:
+    seen: dict[str, Request] = {}
+    keys = []
+    for state in ("1", "1", "2", "1", "1"):
+        wanted = asked({"a": state}, seen, ())
+        keys += [request.key("a") for request in wanted.values()]
+        seen |= wanted
+    assert keys == ["a:1:1", "a:2:2", "a:3:1"]
+
+
+def test_what_failed_is_tried_again_a_few_times_and_anew_when_it_changes() -> None:
+    seen, keys = {"a": Request("1", 1)}, ["a:1:1"]
+    for _ in range(5):
+        wanted = asked({"a": "1"}, seen, failed=keys)
+        keys += [request.key("a") for request in wanted.values()]
+        seen |= wanted
+    assert len(keys) == TRIES
+    assert asked({"a": "2"}, seen, failed=keys) == {"a": Request("2", TRIES + 1)}
+
+
+def test_a_cursor_is_read_as_it_was_written() -> None:
+    requests = {"a": Request("1", 4, 2), "b": Request("x", 1)}
+    assert read_cursor(write_cursor(requests)) == requests
+    assert read_cursor(None) == {}
 
 
 def test_training_is_due_without_a_checkpoint_and_after_a_tenth_of_new_words() -> None:
@@ -97,7 +130,7 @@ def test_one_broken_source_does_not_stop_the_others(
     registry.write_text(registry.read_text().replace(str(tmp_path / "b"), "package:nothing/x"))
     result = tick(instance, registry)
     assert [request.partition_key for request in result.run_requests] == ["ada"]
-    assert list(json.loads(result.cursor)) == ["ada"]
+    assert list(read_cursor(result.cursor)) == ["ada"]
 
 
 def test_training_is_requested_once_per_data_set_that_is_due(

@@ -250,14 +250,14 @@ def test_the_fingerprint_changes_with_a_commit_and_asks_every_quarter_of_an_hour
         def look() -> str:
             return repositories.fingerprint(source, online.context())
 
-        assert look() == first
+        assert look().endswith(first)
         asked = len(site.seen)
         second = work.commit(ADA, a_dot_py="x = 2\n")
         site.publish(work)
-        assert look() == first
+        assert look().endswith(first)
         assert len(site.seen) == asked
         online.later(minutes=16)
-        assert look() == second
+        assert look().endswith(second)
     before = repositories.fingerprint(local(work), online.context())
     work.commit(ADA, a_dot_py="x = 3\n")
     assert repositories.fingerprint(local(work), online.context()) != before
