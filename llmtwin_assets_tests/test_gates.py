@@ -17,6 +17,17 @@ FALLING = [[1, 3.5], [2, 3.0], [3, 2.5], [4, 2.0]]
 SEARCH = {"questions": 100, "recall_at_10": 0.9}
 
 
+def listed(*sources: tuple[int, int]) -> dict[str, Any]:
+    """Facts of a raw asset whose sources gave so many items and had so many unreadable ones."""
+    return {
+        "unreadable": sum(unreadable for _, unreadable in sources),
+        "sources": {
+            f"source {number}": {"read": read, "unreadable": unreadable}
+            for number, (read, unreadable) in enumerate(sources)
+        },
+    }
+
+
 def report(**changes: Any) -> dict[str, Any]:
     """Facts of a good report; a change names a value by its path."""
     ahead = {"value": 0.4, "low": 0.2, "high": 0.6}
@@ -57,7 +68,8 @@ NO_STYLE = {name: {} for name in ("base", "few_shot")}
 @pytest.mark.parametrize(
     ("judge", "good", "bad"),
     [
-        (corpus.little_is_unreadable, {"rows": 9, "unreadable": 1}, {"rows": 1, "unreadable": 9}),
+        (corpus.little_is_unreadable, listed((1, 4), (40, 10)), listed((900, 0), (1, 9))),
+        (corpus.little_is_unreadable, listed(), listed((0, 5))),
         (features.corpus_is_not_empty, {"rows": 2, "words": 1000}, {"rows": 0, "words": 0}),
         (features.corpus_is_not_empty, {"rows": 9, "words": 9000}, {"rows": 3, "words": 60}),
         (features.nothing_lost_in_cleaning, {"kept_share": 1.0}, {"kept_share": 0.99}),

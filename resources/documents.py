@@ -100,6 +100,9 @@ class DocumentStore(Protocol):
     def lengths(self, author: str, kind: str) -> list[tuple[str | None, int]]:
         """(``published``, characters of ``text``) of the author's works of a kind."""
 
+    def by_origin(self, author: str, kind: str) -> dict[str, int]:
+        """How many items of a kind each source gave, by its name."""
+
     def items(self, author: str, kind: str) -> list[dict[str, Any]]:
         """The author's items of a kind, ordered by id, without their text; with ``work`` (None
         before ``arrange``), ``lead``, and ``placed``: the hash of their place, None when an item of
@@ -191,6 +194,16 @@ class SqliteDocuments:
                 " FROM documents WHERE author=? AND kind=? AND lead=1 ORDER BY work",
                 (author, kind),
             ).fetchall()
+
+    def by_origin(self, author: str, kind: str) -> dict[str, int]:
+        """How many items of a kind each source gave, by its name."""
+        with self._read() as db:
+            rows = db.execute(
+                "SELECT origin, count(*) FROM documents"
+                " WHERE author=? AND kind=? AND deleted=0 GROUP BY origin ORDER BY origin",
+                (author, kind),
+            )
+            return dict(rows.fetchall())
 
     def items(self, author: str, kind: str) -> list[dict[str, Any]]:
         """The author's items of a kind, ordered by id, without their text; see the protocol."""

@@ -7,6 +7,7 @@ that another author holds fails by the key, and every call may be repeated.
 
 import json
 import os
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -72,6 +73,12 @@ class MongoDocuments:
         with self._database() as db:
             rows = db.documents.find(_works(author, kind), {"published": 1, "characters": 1})
             return [(row.get("published"), row["characters"]) for row in rows.sort("work", 1)]
+
+    def by_origin(self, author: str, kind: str) -> dict[str, int]:
+        """How many items of a kind each source gave, by its name."""
+        with self._database() as db:
+            rows = db.documents.find(_live(author, kind), {"origin": 1})
+            return dict(sorted(Counter(row.get("origin", "") for row in rows).items()))
 
     def items(self, author: str, kind: str) -> list[dict[str, Any]]:
         """The author's items of a kind, ordered by id, without their text."""

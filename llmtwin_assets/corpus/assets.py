@@ -31,7 +31,7 @@ class RawConfig(dg.Config):
 
 def _raw_asset(name: str, kind: str, description: str) -> dg.AssetsDefinition:
     @author_asset(
-        "corpus", "2", {"sqlite"}, name=name, description=description, deps=[author_sources]
+        "corpus", "3", {"sqlite"}, name=name, description=description, deps=[author_sources]
     )
     def raw(
         context: dg.AssetExecutionContext,
@@ -63,9 +63,13 @@ def _raw_asset(name: str, kind: str, description: str) -> dg.AssetsDefinition:
         }
 
         def build(folder: Path) -> Facts:
-            figures, plots = overview(documents.lengths(step.author, kind), found)
+            lengths, given = (
+                documents.lengths(step.author, kind),
+                documents.by_origin(step.author, kind),
+            )
+            facts, plots = overview(lengths, given, found)
             save_plots(folder, plots)
-            return {"content": content, **figures}
+            return {"content": content, **facts}
 
         return step.publish(inputs, build)
 

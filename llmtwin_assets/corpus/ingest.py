@@ -17,7 +17,7 @@ from typing import Any
 
 from llmtwin_assets.authors import Author, FeedSource, FolderSource, PageSource, Source, name_of
 from llmtwin_assets.corpus import merge
-from llmtwin_assets.corpus.reading import Context, Listing
+from llmtwin_assets.corpus.reading import Context, Listing, how_many
 from llmtwin_assets.records import RawDocument
 from resources.documents import DocumentStore, Place, UpsertCounts
 from resources.errors import LlmTwinError
@@ -210,7 +210,7 @@ class _Sync:
         for name, listing in self.listings.items():
             stale = name in self.failed or listing.unchanged
             reasons[name] = before.get(name, {}) if stale else listing.quarantined
-            result.unreadable |= {name: len(reasons[name])} if reasons[name] else {}
+            result.unreadable |= {name: how_many(reasons[name])} if reasons[name] else {}
             kept = self.store.recall(self.author, f"{self.kind}/{name}")
             now = dict(kept)
             if not stale:

@@ -1,6 +1,6 @@
 """What a person wants to see of stored documents: counts, dates, lengths. No text, no titles."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any
 
@@ -8,10 +8,10 @@ from llmtwin_assets.corpus.ingest import Ingested
 
 
 def overview(
-    lengths: Sequence[tuple[str | None, int]], found: Ingested
+    lengths: Sequence[tuple[str | None, int]], given: Mapping[str, int], found: Ingested
 ) -> tuple[dict[str, Any], dict[str, bytes]]:
-    """Facts and plots of documents, given as (ISO date or None, characters), and of what the
-    sources said beside."""
+    """Facts and plots of documents, given as (ISO date or None, characters) and as numbers by
+    source, and of what the sources said beside."""
     sizes = [characters for _, characters in lengths]
     dates = [date.fromisoformat(day) if day else None for day, _ in lengths]
     dated = [day for day in dates if day]
@@ -24,6 +24,8 @@ def overview(
     }
     if dated:
         figures |= {"first": min(dated).isoformat(), "last": max(dated).isoformat()}
+    for source, count in given.items():
+        figures[f"from {source}"] = count
     for source, count in found.unreadable.items():
         figures[f"unreadable in {source}"] = count
     for source, reasons in found.left_out.items():
@@ -34,4 +36,9 @@ def overview(
         from llmtwin_assets.plots import document_lengths
 
         plots["lengths"] = document_lengths(dates, sizes)
-    return {"rows": len(sizes), "unreadable": unreadable, "figures": figures}, plots
+    sources = {
+        name: {"read": given.get(name, 0), "unreadable": found.unreadable.get(name, 0)}
+        for name in sorted({*given, *found.unreadable})
+    }
+    facts = {"rows": len(sizes), "unreadable": unreadable, "sources": sources, "figures": figures}
+    return facts, plots

@@ -10,7 +10,7 @@ A source is read by a module with two functions:
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from email.utils import parsedate_to_datetime
@@ -43,6 +43,7 @@ MONTHS = {
     for name in names
 }
 WRITTEN_DATE = re.compile(r"\b([A-Z][a-z]{2,8})\.? (\d{1,2})(?:st|nd|rd|th)?,? (\d{4})\b")
+AND_MORE = re.compile(r"and (\d+) more")
 ISO_DATE = re.compile(r"\b(\d{4})-(\d{1,2})-(\d{1,2})(?!\d)")
 
 
@@ -52,6 +53,17 @@ class SourceMissingError(LlmTwinError):
 
 class UnreadableItemError(LlmTwinError):
     """One item of a source that cannot be read; it is quarantined, the others go on."""
+
+
+def and_more(count: int) -> str:
+    """The item that stands in a quarantine for so many that are not named one by one."""
+    return f"and {count} more"
+
+
+def how_many(quarantined: Iterable[str]) -> int:
+    """How many items a quarantine has, those that are not named one by one counted too."""
+    found = (AND_MORE.fullmatch(item) for item in quarantined)
+    return sum(int(match[1]) if match else 1 for match in found)
 
 
 def now() -> datetime:

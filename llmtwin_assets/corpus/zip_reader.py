@@ -18,13 +18,13 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import BinaryIO, Protocol, cast
 
-from llmtwin_assets.corpus.reading import SourceMissingError, UnreadableItemError
+from llmtwin_assets.corpus.reading import SourceMissingError, UnreadableItemError, and_more
 from resources.errors import LlmTwinError
 
 LARGEST_FILE = 64 * 2**20  # bytes of a file that is read as a whole
 LARGEST_STREAM = 8 * 2**30  # bytes of a file that is read as a stream
 LARGEST_DIRECTORY = 32 * 2**20  # bytes of a zip's directory: 300,000 members
-MOST_REFUSED = 100  # members named one by one
+MOST_REFUSED = 100  # members named one by one; the others are one item that tells their number
 TAIL = 22 + 65_535  # bytes in which a zip's last record lies
 END, END64, LOCATOR64 = b"PK\x05\x06", b"PK\x06\x06", b"PK\x06\x07"
 METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
@@ -86,7 +86,7 @@ class ZipTree:
                 if len(self.refused) < MOST_REFUSED:
                     self.refused[printable(member.filename)] = reason
         if refused > MOST_REFUSED:
-            self.refused["and more"] = f"{refused - MOST_REFUSED} more members are refused"
+            self.refused[and_more(refused - MOST_REFUSED)] = "they are refused as those above are"
 
     def names(self) -> list[str]:
         """Names of the files that may be read, sorted."""

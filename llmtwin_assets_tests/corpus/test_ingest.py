@@ -228,8 +228,15 @@ def test_unreadable_items_are_counted_by_source(
     (tmp_path / "other" / "worse.md").write_bytes(b"\xff")
     found = synced(store, ada)
     assert sorted(found.unreadable.values()) == [1, 2]
-    figures, _ = overview(store.lengths("ada", "article"), found)
+    given = store.by_origin("ada", "article")
+    figures, _ = overview(store.lengths("ada", "article"), given, found)
     assert figures["unreadable"] == 3
+    assert (
+        figures["figures"][f"from folder {tmp_path / 'other'}"]
+        == given[f"folder {tmp_path / 'other'}"]
+        > 0
+    )
+    assert sorted(source["unreadable"] for source in figures["sources"].values()) == [1, 2]
     assert figures["figures"][f"unreadable in folder {tmp_path / 'other'}"] == 2
 
 

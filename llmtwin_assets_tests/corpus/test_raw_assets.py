@@ -45,6 +45,7 @@ def test_archives_become_assets_with_counts_per_source(world: World) -> None:
     articles = metadata(result, "raw_articles")
     assert (articles["documents"], articles["dagster/row_count"]) == (15, 15)
     assert articles["unreadable"] == articles["unreadable in archive substack.zip"] == 2
+    assert articles["from folder essays"] == 10
     assert articles["left out of archive medium.zip"] == "1 drafts, 1 replies to others"
     assert metadata(result, "raw_posts")["found twice"] == 2
 
@@ -60,6 +61,9 @@ def test_too_much_that_is_unreadable_closes_the_gate(world: World, tmp_path: Pat
     zipped(tmp_path / "medium.zip", medium() | broken)
     result = world.materialise("ada", RAW)
     assert closed_gates(result) == ["little_is_unreadable"]
+    (closed,) = [each for each in result.get_asset_check_evaluations() if not each.passed]
+    assert str(closed.description).startswith("9 of 1")
+    assert "in archive medium.zip could not be read" in str(closed.description)
 
 
 def test_no_word_of_the_author_is_in_the_event_log(world: World) -> None:

@@ -145,6 +145,8 @@ def test_items_of_one_work_are_one_document_with_aliases(store: DocumentStore) -
     ]
     assert store.hashes("ada") == {"ada-0001": "h-the full text"}
     assert store.lengths("ada", "article") == [(None, 13)]
+    assert sum(store.by_origin("ada", "article").values()) == 2
+    assert store.by_origin("bob", "article") == {}
     store.remove("ada", ["ada-0002"])
     store.arrange("ada", {"ada-0001": Place("ada-0001", True)})
     (work,) = store.documents("ada")
