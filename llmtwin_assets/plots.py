@@ -253,7 +253,7 @@ def _date_labels(axes: "Axes") -> None:
     from matplotlib import dates
 
     typed: Any = dates  # its constructors carry no annotations
-    locator = typed.AutoDateLocator(maxticks=7)
+    locator = typed.AutoDateLocator(minticks=3, maxticks=9)
     axes.xaxis.set_major_locator(locator)
     axes.xaxis.set_major_formatter(typed.ConciseDateFormatter(locator))
 

@@ -65,12 +65,10 @@ def test_the_twin_is_nearer_to_its_author_than_its_base(first, home: Path) -> No
     assert figures["copied 8-grams"] < 0.01
 
 
-def test_a_second_run_makes_nothing_and_takes_under_a_minute(first, home: Path) -> None:
-    began = time.monotonic()
+def test_a_second_run_makes_nothing(first, home: Path) -> None:
     second = llmtwin(home, "twin", AUTHOR)
     assert second.returncode == 0
     assert second.stdout.count("      up to date") == len(ASSETS)
-    assert time.monotonic() - began < 60
 
 
 @pytest.fixture(scope="module")

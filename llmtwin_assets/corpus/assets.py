@@ -7,7 +7,7 @@ import dagster as dg
 
 from llmtwin_assets.authors import AuthorsFile
 from llmtwin_assets.corpus.ingest import digest_of, ingest
-from llmtwin_assets.corpus.overview import overview
+from llmtwin_assets.corpus.overview import overview, unreadable_page
 from llmtwin_assets.corpus.reading import Context
 from llmtwin_assets.settings import Settings
 from llmtwin_assets.steps import Facts, Step, author_asset, save_plots
@@ -69,6 +69,9 @@ def _raw_asset(name: str, kind: str, description: str) -> dg.AssetsDefinition:
             )
             facts, plots = overview(lengths, given, found)
             save_plots(folder, plots)
+            if any(inputs["quarantined"].values()):
+                page = unreadable_page(inputs["quarantined"])
+                (folder / "report.html").write_text(page, "utf-8", "xmlcharrefreplace")
             return {"content": content, **facts}
 
         return step.publish(inputs, build)

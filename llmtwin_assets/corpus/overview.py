@@ -1,10 +1,34 @@
-"""What a person wants to see of stored documents: counts, dates, lengths. No text, no titles."""
+"""What a person wants to see of stored documents: counts, dates, lengths, with no text and no
+title; and the page of what could not be read."""
 
 from collections.abc import Mapping, Sequence
 from datetime import date
+from html import escape
 from typing import Any
 
 from llmtwin_assets.corpus.ingest import Ingested
+
+HEAD = """<!doctype html><meta charset="utf-8"><title>Could not be read</title>
+<style>body{font:15px/1.5 system-ui;margin:2em auto;max-width:72em;padding:0 1em}
+table{border-collapse:collapse;width:100%}td,th{border-top:1px solid #ccc;padding:.5em;
+text-align:left;vertical-align:top;overflow-wrap:anywhere}</style>"""
+
+
+def unreadable_page(quarantined: Mapping[str, Mapping[str, str]]) -> str:
+    """An HTML page of the items that could not be read: source -> item -> reason."""
+    tables = "".join(
+        f"<h2>{escape(source)}</h2><table><tr><th>item</th><th>why</th></tr>"
+        + "".join(
+            f"<tr><td>{escape(item)}</td><td>{escape(reason)}</td></tr>"
+            for item, reason in items.items()
+        )
+        + "</table>"
+        for source, items in quarantined.items()
+    )
+    return (
+        f"{HEAD}<h1>Could not be read</h1><p>Everything else was. These items are tried again "
+        f"when their source or its importer changes.</p>{tables}"
+    )
 
 
 def overview(

@@ -50,6 +50,20 @@ def test_archives_become_assets_with_counts_per_source(world: World) -> None:
     assert metadata(result, "raw_posts")["found twice"] == 2
 
 
+def test_what_could_not_be_read_is_on_a_page_that_runs_nothing(
+    world: World, tmp_path: Path
+) -> None:
+    hostile = "posts/2019-01-01_<img src=x onerror=alert(1)>-aabbccddeeff.html"
+    zipped(tmp_path / "medium.zip", medium() | {hostile: "<html class=h-entry>cut"})
+    result = world.materialise("ada", RAW)
+    assert result.success, failure(result)
+    page = Path(metadata(result, "raw_articles")["report"]).read_text("utf-8")
+    assert "<h2>archive medium.zip</h2>" in page
+    assert "&lt;img src=x onerror=alert(1)&gt;" in page
+    assert "<img" not in page
+    assert "onerror" not in str(metadata(result, "raw_articles"))
+
+
 def test_a_second_run_makes_nothing_anew(world: World) -> None:
     world.materialise("ada", RAW)
     again = world.materialise("ada", RAW)
