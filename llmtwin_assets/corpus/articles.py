@@ -61,27 +61,38 @@ def document(
 
     Raises ``UnreadableItemError`` when it should be one and cannot be read.
     """
-    if page.kind not in HTML and rules.only_articles:
-        listing.leave_out(NO_ARTICLE)
-        return None
-    if page.kind not in HTML:
-        raise UnreadableItemError(page.url, f"it is {page.kind}, not a page", "Leave it out")
-    found = read(page)
-    if found.scripted:
-        found = read(_shown(page, fetcher))
-    facts = found.facts
-    whose = authorship(facts, context.author)
-    reason = None
-    if whose is False:
-        reason = OTHERS
-    elif facts.walled and not rules.paid:
-        reason = PAID
-    elif rules.only_articles and not _is_article(found, whose):
+    if page.kind in HTML:
+        found = read(page)
+        if found.scripted:
+            found = read(_shown(page, fetcher))
+        reason = _why_not(found, rules, context.author)
+    elif rules.only_articles:
         reason = NO_ARTICLE
+    else:
+        raise UnreadableItemError(page.url, f"it is {page.kind}, not a page", "Leave it out")
     if reason is not None:
         listing.leave_out(reason)
         return None
-    _refuse_unreadable(page, found, facts)
+    _refuse_unreadable(page, found, found.facts)
+    return _document(page, found, id_, rules, context)
+
+
+def _why_not(found: extract.Page, rules: Rules, author: Author) -> str | None:
+    """Why a page is none of the author's works; None when it is one."""
+    whose = authorship(found.facts, author)
+    if whose is False:
+        return OTHERS
+    if found.facts.walled and not rules.paid:
+        return PAID
+    if rules.only_articles and not _is_article(found, whose):
+        return NO_ARTICLE
+    return None
+
+
+def _document(
+    page: Stored, found: extract.Page, id_: str, rules: Rules, context: Context
+) -> RawDocument:
+    facts = found.facts
     return RawDocument(
         id=id_,
         author=context.author.id,

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
+from llmtwin_assets.corpus.markdown_line import Run, joined
 from resources.errors import LlmTwinError
 
 DEEPEST = 20  # quotes and lists within one another that are shown as such
@@ -32,15 +33,6 @@ LANGUAGE = re.compile(r"(?:^|\s)(?:language-|lang-|highlight-source-|brush:\s*)(
 
 class UnreadableHtmlError(LlmTwinError):
     """HTML that is too large, or nested deeper than any page."""
-
-
-@dataclass
-class Run:
-    """A piece of a paragraph in one style: its marks, outermost first, and where it links to."""
-
-    text: str
-    marks: tuple[str, ...]
-    link: str
 
 
 @dataclass
@@ -233,7 +225,7 @@ class _Writer:
         """The paragraph being filled is done."""
         if self.tables:
             return  # a cell is one line, whatever is in it
-        text = _joined(self.runs, bool(self.heading))
+        text = joined(self.runs, bool(self.heading))
         self.runs = []
         if text:
             lines = text.split("\n")
@@ -306,13 +298,13 @@ class _Writer:
         if not self.tables:
             self.flush()
         elif tag in ("td", "th"):
-            text = _joined(self.runs, False).replace("\n", " ").replace("|", "\\|")
+            text = joined(self.runs, False).replace("\n", " ").replace("|", "\\|")
             self.runs = []
             if not self.tables[-1].rows:
                 self.tables[-1].rows.append([])
             self.tables[-1].rows[-1].append(text)
         elif tag == "table":
-            loose = _joined(self.runs, False)
+            loose = joined(self.runs, False)
             self.runs = []
             rows = [row for row in self.tables.pop().rows if any(row)]
             if self.tables:  # a table within a table's cell is part of its text
@@ -373,88 +365,3 @@ def _table_lines(rows: list[list[str]]) -> list[str]:
     width = max(map(len, rows))
     lines = [f"| {' | '.join(row + [''] * (width - len(row)))} |" for row in rows]
     return [lines[0], "|" + " --- |" * width, *lines[1:]]
-
-
-def _joined(runs: list[Run], heading: bool) -> str:
-    """The runs of a paragraph as text: white space collapsed, line breaks kept, each change of
-    style marked where the text is and not on the spaces around it."""
-    pieces: list[Run] = []
-    at_break = True
-    for run in runs:
-        if run.text == "\n" and not run.marks and not run.link:
-            pieces.append(run)
-            at_break = True
-            continue
-        text = SPACES.sub(" ", run.text)
-        if at_break:
-            text = text.lstrip(" ")
-        if "`" in run.marks and "`" in text:
-            ticks = "`" * (1 + max(map(len, re.findall("`+", text))))
-            text = f"{ticks} {text.strip()} {ticks}"
-        if text:
-            at_break = text.endswith(" ")
-            pieces.append(Run(text, _shown(run.marks, text, heading), run.link))
-    out: list[str] = []
-    opened: list[str] = []
-    link = ""
-    space = ""
-    for piece in pieces:
-        if piece.text == "\n" and not piece.marks and not piece.link:
-            out += [*_closing(opened), _close_link(link)]
-            opened, link, space = [], "", ""
-            out.append("\n")
-            continue
-        body = piece.text.strip(" ")
-        lead = " " if piece.text.startswith(" ") else ""
-        if not body:
-            space = " "
-            continue
-        if (
-            piece.link != link
-            or opened[: len(piece.marks)] != list(piece.marks)
-            or (len(opened) > len(piece.marks))
-        ):
-            keep = _common(opened, list(piece.marks)) if piece.link == link else 0
-            out += _closing(opened[keep:])
-            opened = opened[:keep]
-            if piece.link != link:
-                out.append(_close_link(link))
-            out.append(space or lead)
-            if piece.link != link and piece.link:
-                out.append("[")
-            link = piece.link
-            out += piece.marks[keep:]
-            opened = list(piece.marks)
-        else:
-            out.append(space or lead)
-        out.append(body)
-        space = " " if piece.text.endswith(" ") else ""
-    out += [*_closing(opened), _close_link(link)]
-    lines = [line.strip(" ") for line in "".join(out).split("\n")]
-    return "\n".join(lines).strip("\n")
-
-
-def _shown(marks: tuple[str, ...], text: str, heading: bool) -> tuple[str, ...]:
-    """Each mark once; in a heading, bold goes without saying; code that holds backticks has its
-    own already."""
-    hidden = {"**"} if heading else set()
-    if "`" in text:
-        hidden.add("`")
-    return tuple(mark for mark in dict.fromkeys(marks) if mark not in hidden)
-
-
-def _closing(marks: list[str]) -> list[str]:
-    return marks[::-1]
-
-
-def _close_link(link: str) -> str:
-    return f"]({link})" if link else ""
-
-
-def _common(a: list[str], b: list[str]) -> int:
-    length = 0
-    for x, y in zip(a, b, strict=False):
-        if x != y:
-            break
-        length += 1
-    return length
