@@ -56,11 +56,8 @@ def _raw_asset(name: str, kind: str, description: str) -> dg.AssetsDefinition:
         )
         found.refuse_failures()
         content = digest_of(documents.hashes(step.author, kind).values())
-        inputs = {
-            "content": content,
-            "quarantined": documents.quarantined(step.author, kind),
-            "left_out": found.left_out,
-        }
+        quarantined = documents.quarantined(step.author, kind)
+        inputs = {"content": content, "quarantined": quarantined, "left_out": found.left_out}
 
         def build(folder: Path) -> Facts:
             lengths, given = (
@@ -69,8 +66,8 @@ def _raw_asset(name: str, kind: str, description: str) -> dg.AssetsDefinition:
             )
             facts, plots = overview(lengths, given, found)
             save_plots(folder, plots)
-            if any(inputs["quarantined"].values()):
-                page = unreadable_page(inputs["quarantined"])
+            if any(quarantined.values()):
+                page = unreadable_page(quarantined)
                 (folder / "report.html").write_text(page, "utf-8", "xmlcharrefreplace")
             return {"content": content, **facts}
 
