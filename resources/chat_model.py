@@ -33,6 +33,7 @@ CONCURRENT = 8
 PER_TOKEN = 3.0  # characters of text per token, on the safe side for an estimate
 PER_MESSAGE = 8  # tokens that a chat template puts around a message
 MILLION = 1_000_000
+MOST_MODELS = 9  # that one purpose may have
 # What reading a reply raises whose fields are missing or null: the client checks none.
 MALFORMED = (ValueError, AttributeError, TypeError, LookupError)
 
@@ -42,6 +43,10 @@ Progress = Callable[[int, int], None]
 
 class BadPriceError(LlmTwinError):
     """Prices or a budget that are no numbers."""
+
+
+class SameModelTwiceError(LlmTwinError):
+    """Two settings that name one model."""
 
 
 class KeyNotAcceptedError(LlmTwinError):
@@ -191,6 +196,26 @@ class ChatModel:
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode("utf-8")).hexdigest()
 
 
+def open_chat_models(
+    prefix: str, cache: Path, environ: Mapping[str, str] = os.environ
+) -> list[ChatModel]:
+    """The models of ``<prefix>_URL``, ``<prefix>_2_URL`` and so on to 9, each with settings of its
+    own, those without a URL left out. Raises ``BadPriceError`` and ``SameModelTwiceError``."""
+    prefixes = [prefix, *(f"{prefix}_{number}" for number in range(2, MOST_MODELS + 1))]
+    found = {each: open_chat_model(each, cache, environ) for each in prefixes}
+    models = {each: model for each, model in found.items() if model is not None}
+    known: dict[tuple[str, str], str] = {}
+    for each, model in models.items():
+        before = known.setdefault((model.url, model.model), each)
+        if before != each:
+            raise SameModelTwiceError(
+                f"{each}_MODEL",
+                f"it is the model of {before}_MODEL at the same address",
+                "Name another model, or leave it out: one that agrees with itself proves nothing",
+            )
+    return list(models.values())
+
+
 def open_chat_model(
     prefix: str, cache: Path, environ: Mapping[str, str] = os.environ
 ) -> ChatModel | None:
@@ -214,7 +239,7 @@ def open_chat_model(
         ) from error
     return ChatModel(
         url=url,
-        model=environ.get(f"{prefix}_MODEL", "default"),
+        model=environ.get(f"{prefix}_MODEL") or "default",
         cache=cache,
         key=environ.get(f"{prefix}_KEY", ""),
         prices=Prices(read, written) if prices else None,

@@ -31,6 +31,8 @@ class KeptReplies:
         self.lock = threading.Lock()
         self.connection = sqlite3.connect(path, timeout=30, check_same_thread=False)
         use_write_ahead_log(self.connection)
+        # A power cut, and nothing less, may undo the newest replies: no flush for each.
+        self.connection.execute("PRAGMA synchronous=NORMAL")
         self.connection.executescript(SCHEMA)
 
     def __enter__(self) -> "KeptReplies":

@@ -24,7 +24,9 @@ from resources.chat_model import (
     Prices,
     Prompt,
     Reply,
+    SameModelTwiceError,
     open_chat_model,
+    open_chat_models,
 )
 
 KEY = "sk-canary-4711"
@@ -329,3 +331,16 @@ def test_the_environment_names_the_endpoint_and_hides_its_key(tmp_path: Path) ->
     for wrong in ({"X_PRICES": "cheap"}, {"X_BUDGET": "-1"}, {"X_PRICES": "1"}):
         with pytest.raises(BadPriceError):
             open_chat_model("X", tmp_path / "c", environ | wrong)
+
+
+def test_several_models_have_settings_of_their_own(tmp_path: Path) -> None:
+    environ = {"X_URL": "http://h/v1", "X_MODEL": "m", "X_3_URL": "http://h/v1", "X_3_MODEL": "n",
+               "X_3_KEY": KEY, "X_3_BUDGET": "5"}  # fmt: skip
+    found = open_chat_models("X", tmp_path / "c", environ)
+    assert [(each.model, each.key, each.budget) for each in found] == [
+        ("m", "", None),
+        ("n", KEY, 5.0),
+    ]
+    assert open_chat_models("X", tmp_path / "c", {}) == []
+    with pytest.raises(SameModelTwiceError, match="X_3_MODEL"):
+        open_chat_models("X", tmp_path / "c", environ | {"X_3_MODEL": "m"})
