@@ -1,6 +1,6 @@
-"""An OpenAI-compatible endpoint on loopback, with faults on demand: 429 with Retry-After, 500, 401,
-a connection that ends, JSON cut short, an empty reply, one without a message, one that drips for
-ever. It counts what it was asked."""
+"""An OpenAI-compatible endpoint on loopback, with faults on demand: 429 with Retry-After, 500, 422,
+401, a connection that ends, JSON cut short, an empty reply, one without a message, one that drips
+for ever. It counts what it was asked."""
 
 import hashlib
 import json
@@ -13,11 +13,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 FAULTS = ("busy", "failing", "hanging up", "cut", "empty", "malformed", "refusing")
+FOR_EVER = ("refusing", "locked")  # a request that is not taken (422), a key that is not (401)
 
 
 class ChatServer:
     """``answer`` turns the messages into text; ``share`` of the prompts meet a fault, each of them
-    ``times`` times. ``refusing`` (401) never ends."""
+    ``times`` times; those ``FOR_EVER`` never end. ``retry_after`` is what a busy server says."""
 
     def __init__(
         self,
@@ -26,9 +27,10 @@ class ChatServer:
         faults: tuple[str, ...] = FAULTS,
         times: int = 1,
         delay: float = 0.0,
+        retry_after: str = "0",
     ) -> None:
         self.answer, self.share, self.faults = answer, share, faults
-        self.times, self.delay = times, delay
+        self.times, self.delay, self.retry_after = times, delay, retry_after
         self.asked: Counter[str] = Counter()  # by the first user message
         self.served: Counter[str] = Counter()
         self.headers: list[dict[str, str]] = []
@@ -56,7 +58,7 @@ def serving(server: ChatServer) -> Iterator[str]:
                 server.asked[question] += 1
                 server.headers.append(dict(self.headers))
                 fault = server.fault(question)
-                if fault != "refusing" and server.asked[question] > server.times:
+                if fault not in FOR_EVER and server.asked[question] > server.times:
                     fault = None
             time.sleep(server.delay)
             if fault == "malformed":
@@ -68,10 +70,13 @@ def serving(server: ChatServer) -> Iterator[str]:
 
         def reply(self, question: str, body: dict[str, Any], fault: str | None) -> None:
             if fault == "busy":
-                return self.send(429, {"error": {"message": "slow down"}}, {"Retry-After": "0"})
+                headers = {"Retry-After": server.retry_after}
+                return self.send(429, {"error": {"message": "slow down"}}, headers)
             if fault == "failing":
                 return self.send(500, {"error": {"message": "oh no"}})
             if fault == "refusing":
+                return self.send(422, {"error": {"message": "not this"}})
+            if fault == "locked":
                 return self.send(401, {"error": {"message": "bad key"}})
             if fault == "hanging up":
                 self.close_connection = True

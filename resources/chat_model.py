@@ -1,10 +1,11 @@
 """Any OpenAI-compatible chat model, asked many things at once: a teacher, a judge.
 
-Every prompt ends in a reply or in a failure that says why; one never costs another. What is asked
-twice is paid once: replies are kept by prompt in SQLite, written before they are read, so that a
-killed run pays again at most for what was on its way. What a batch may cost is estimated before the
-first call, and a budget refuses the call that could exceed it. Keys appear in no message. What is
-asked, and why, is not known here.
+Every prompt ends in a reply or in a failure that says why; one never costs another. Only a key that
+is not accepted ends a batch, at once. What is asked twice is paid once: replies that can be used
+are kept by prompt (``chat_replies.py``), so that a killed run pays again at most for what was on
+its way. What a batch may cost is estimated before the first call, and a budget refuses the call
+that could exceed it; replies that cannot be used count. Keys appear in no message. What is asked,
+and why, is not known here.
 """
 
 import asyncio
@@ -12,16 +13,17 @@ import hashlib
 import json
 import os
 import random
-import sqlite3
-import threading
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from resources.addresses import shown
+from resources.chat_replies import KeptReplies
 from resources.errors import LlmTwinError
-from resources.sqlite import use_write_ahead_log
+from resources.polite import retry_after
 
 ATTEMPTS = 6  # of one call that fails on the way
 REASKS = 2  # of a reply that is not what was asked for
@@ -31,6 +33,7 @@ CONCURRENT = 8
 PER_TOKEN = 3.0  # characters of text per token, on the safe side for an estimate
 PER_MESSAGE = 8  # tokens that a chat template puts around a message
 MILLION = 1_000_000
+MOST_MODELS = 9  # that one purpose may have
 # What reading a reply raises whose fields are missing or null: the client checks none.
 MALFORMED = (ValueError, AttributeError, TypeError, LookupError)
 
@@ -40,6 +43,14 @@ Progress = Callable[[int, int], None]
 
 class BadPriceError(LlmTwinError):
     """Prices or a budget that are no numbers."""
+
+
+class SameModelTwiceError(LlmTwinError):
+    """Two settings that name one model."""
+
+
+class KeyNotAcceptedError(LlmTwinError):
+    """The endpoint does not let this key in: every other prompt would be refused as well."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +108,8 @@ class Prices:
 class ChatModel:
     """An endpoint. ``budget`` is money where ``prices`` are known, else tokens; None is no limit.
 
-    ``wait`` sleeps, and is given by tests that do not want to.
+    ``wait`` sleeps, and is given by tests that do not want to; ``clock`` says what time it is, in
+    seconds since 1970.
     """
 
     url: str
@@ -109,12 +121,14 @@ class ChatModel:
     concurrent: int = CONCURRENT
     timeout: float = TIMEOUT
     wait: Wait = asyncio.sleep
+    clock: Callable[[], float] = time.time
 
     def estimate(self, prompts: Sequence[Prompt]) -> Cost:
         """At most what these prompts cost, if each is answered at the first attempt; those that
         were answered before cost nothing."""
-        with _Kept(self.cache) as kept:
-            new = [prompt for prompt in prompts if kept.find(self._name(prompt)) is None]
+        once = {self._name(prompt): prompt for prompt in prompts}
+        with self._kept() as kept:
+            new = [prompt for name, prompt in once.items() if _usable(kept, name, prompt) is None]
         read = sum(map(_tokens_in, new))
         written = sum(prompt.max_tokens for prompt in new)
         money = self.prices.of(read, written) if self.prices else None
@@ -122,8 +136,8 @@ class ChatModel:
 
     def spent(self) -> Cost:
         """What this endpoint has cost so far, over all runs that share the cache."""
-        with _Kept(self.cache) as kept:
-            calls, read, written = kept.totals(self.model)
+        with self._kept() as kept:
+            calls, read, written = kept.totals()
         money = self.prices.of(read, written) if self.prices else None
         return Cost(calls, read, written, money)
 
@@ -132,7 +146,9 @@ class ChatModel:
     ) -> list[Reply | Failure]:
         """A reply or a failure for each prompt, in their order. Identical prompts are asked once.
 
-        May be called with or without a running event loop; it returns when all are done.
+        May be called with or without a running event loop; it returns when all are done. Raises
+        ``KeyNotAcceptedError`` as soon as the endpoint refuses the key; what was answered until
+        then is kept.
         """
         with ThreadPoolExecutor(1) as pool:
             return pool.submit(asyncio.run, self._answer(prompts, progress)).result()
@@ -147,16 +163,24 @@ class ChatModel:
         async with AsyncOpenAI(
             base_url=self.url, api_key=self.key or "none", max_retries=0, timeout=self.timeout
         ) as client:
-            with _Kept(self.cache) as kept:
+            with self._kept() as kept:
                 asking = _Asking(self, client, kept)
 
                 async def one(name: str, prompt: Prompt) -> None:
                     async with waiting:
-                        found[name] = await asking.answer(prompt)
+                        found[name] = await asking.answer(name, prompt)
                         progress(len(found), len(once))
 
-                await asyncio.gather(*(one(name, prompt) for name, prompt in once.items()))
+                try:
+                    async with asyncio.TaskGroup() as group:  # the first to raise ends the others
+                        for name, prompt in once.items():
+                            group.create_task(one(name, prompt))
+                except* KeyNotAcceptedError as refused:
+                    raise refused.exceptions[0] from None
         return [found[name] for name in names]
+
+    def _kept(self) -> KeptReplies:
+        return KeptReplies(self.cache, self.url, self.model)
 
     def _name(self, prompt: Prompt) -> str:
         """What a reply is kept under: everything that decides it, and no key."""
@@ -170,6 +194,26 @@ class ChatModel:
             prompt.temperature,
         ]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode("utf-8")).hexdigest()
+
+
+def open_chat_models(
+    prefix: str, cache: Path, environ: Mapping[str, str] = os.environ
+) -> list[ChatModel]:
+    """The models of ``<prefix>_URL``, ``<prefix>_2_URL`` and so on to 9, each with settings of its
+    own, those without a URL left out. Raises ``BadPriceError`` and ``SameModelTwiceError``."""
+    prefixes = [prefix, *(f"{prefix}_{number}" for number in range(2, MOST_MODELS + 1))]
+    found = {each: open_chat_model(each, cache, environ) for each in prefixes}
+    models = {each: model for each, model in found.items() if model is not None}
+    known: dict[tuple[str, str], str] = {}
+    for each, model in models.items():
+        before = known.setdefault((model.url, model.model), each)
+        if before != each:
+            raise SameModelTwiceError(
+                f"{each}_MODEL",
+                f"it is the model of {before}_MODEL at the same address",
+                "Name another model, or leave it out: one that agrees with itself proves nothing",
+            )
+    return list(models.values())
 
 
 def open_chat_model(
@@ -195,7 +239,7 @@ def open_chat_model(
         ) from error
     return ChatModel(
         url=url,
-        model=environ.get(f"{prefix}_MODEL", "default"),
+        model=environ.get(f"{prefix}_MODEL") or "default",
         cache=cache,
         key=environ.get(f"{prefix}_KEY", ""),
         prices=Prices(read, written) if prices else None,
@@ -206,30 +250,29 @@ def open_chat_model(
 class _Asking:
     """One batch: calls with retries, replies with reasks, all within the budget."""
 
-    def __init__(self, model: ChatModel, client: Any, kept: "_Kept") -> None:
+    def __init__(self, model: ChatModel, client: Any, kept: KeptReplies) -> None:
         self.model, self.client, self.kept = model, client, kept
         self.reserved = 0.0  # by calls on their way
-        _, read, written = kept.totals(model.model)
+        _, read, written = kept.totals()
         self.spent = self._price(read, written)
 
-    async def answer(self, prompt: Prompt) -> Reply | Failure:
-        """Ask until the reply is what was asked for."""
+    async def answer(self, name: str, prompt: Prompt) -> Reply | Failure:
+        """Ask until the reply is what was asked for; ``name`` is what it is kept under."""
+        before = _usable(self.kept, name, prompt)
+        if before is not None:
+            return before
         asked, because = prompt, ""
         for _ in range(REASKS + 1):
-            got = await self._call(asked)
+            got = await self._call(name, asked)
             if isinstance(got, Failure):
                 return got
             parsed, because = _parsed(prompt.schema, got.text)
             if not because:
-                return Reply(got.text, parsed, got.tokens_in, got.tokens_out, got.kept)
+                return Reply(got.text, parsed, got.tokens_in, got.tokens_out, False)
             asked = _again(prompt, got.text, because)
         return Failure("unreadable", f"{REASKS + 1} replies were not as asked: {because}")
 
-    async def _call(self, prompt: Prompt) -> Reply | Failure:
-        name = self.model._name(prompt)
-        before = self.kept.find(name)
-        if before is not None:
-            return Reply(before[0], None, before[1], before[2], True)
+    async def _call(self, name: str, prompt: Prompt) -> Reply | Failure:
         most = self._price(_tokens_in(prompt), prompt.max_tokens)
         budget = self.model.budget
         if budget is not None and self.spent + self.reserved + most > budget:
@@ -249,32 +292,49 @@ class _Asking:
 
         failure = Failure("unreachable", "it was never asked")
         for attempt in range(ATTEMPTS):
+            wait = _backoff(attempt)
             try:
                 reply = await asyncio.wait_for(self._once(prompt), self.model.timeout)
             except openai.APIStatusError as error:
-                failure = _told(error.status_code)
+                failure = self._told(error.status_code)
                 if failure.kind == "refused":
                     return failure
-                wait = _retry_after(error.response.headers) or _backoff(attempt)
+                stated = retry_after(error.response.headers.get("retry-after"), self.model.clock())
+                wait = min(stated or wait, LONGEST_WAIT)
             except (TimeoutError, openai.APITimeoutError):
                 seconds = f"{self.model.timeout:g} seconds"
                 failure = Failure("unreachable", f"the endpoint did not answer in {seconds}")
-                wait = _backoff(attempt)
             except (openai.APIError, *MALFORMED) as error:
                 failure = Failure("unreachable", f"the endpoint failed ({type(error).__name__})")
-                wait = _backoff(attempt)
             else:
-                self.spent += self._price(reply.tokens_in, reply.tokens_out)  # empty ones too
+                self._pay(name, prompt, reply)
                 if reply.text.strip():
-                    self.kept.keep(name, self.model.model, reply)
                     return reply
-                failure, wait = Failure("unreadable", "the reply was empty"), _backoff(attempt)
+                failure = Failure("unreadable", "the reply was empty")
                 budget = self.model.budget
                 if budget is not None and self.spent + self.reserved > budget:
                     return Failure("budget", "empty replies used it up")
             if attempt < ATTEMPTS - 1:
                 await self.model.wait(wait)
         return Failure(failure.kind, f"{failure.because}, {ATTEMPTS} times")
+
+    def _pay(self, name: str, prompt: Prompt, reply: Reply) -> None:
+        """Count a reply, and keep it if it is what was asked for."""
+        self.spent += self._price(reply.tokens_in, reply.tokens_out)
+        usable = reply.text.strip() and not _parsed(prompt.schema, reply.text)[1]
+        self.kept.pay(reply.tokens_in, reply.tokens_out, name if usable else None, reply.text)
+
+    def _told(self, status: int) -> Failure:
+        """What a status says. Raises ``KeyNotAcceptedError``."""
+        if status in (401, 403):
+            raise KeyNotAcceptedError(
+                f"{self.model.model} at {shown(self.model.url)}",
+                f"the endpoint does not accept the key ({status})",
+                "Check the key in the settings, and what it may be used for",
+            )
+        if status in (408, 409, 425, 429) or status >= 500:
+            return Failure("unreachable", f"the endpoint is busy or failing ({status})")
+        return Failure("refused", f"the endpoint does not take the request ({status})")
 
     async def _once(self, prompt: Prompt) -> Reply:
         options: dict[str, Any] = {}
@@ -306,44 +366,14 @@ class _Asking:
         return prices.of(tokens_in, tokens_out) if prices else float(tokens_in + tokens_out)
 
 
-class _Kept:
-    """Replies by prompt, in a file that several processes may share."""
-
-    def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self.lock = threading.Lock()
-        self.connection = sqlite3.connect(path, timeout=30, check_same_thread=False)
-        use_write_ahead_log(self.connection)
-        with self.connection:
-            self.connection.execute(
-                "CREATE TABLE IF NOT EXISTS replies (name TEXT PRIMARY KEY, model TEXT NOT NULL, "
-                "text TEXT NOT NULL, tokens_in INTEGER NOT NULL, tokens_out INTEGER NOT NULL)"
-            )
-
-    def __enter__(self) -> "_Kept":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.connection.close()
-
-    def find(self, name: str) -> tuple[str, int, int] | None:
-        row: tuple[str, int, int] | None = self.connection.execute(
-            "SELECT text, tokens_in, tokens_out FROM replies WHERE name = ?", (name,)
-        ).fetchone()
-        return row
-
-    def keep(self, name: str, model: str, reply: Reply) -> None:
-        row = (name, model, reply.text, reply.tokens_in, reply.tokens_out)
-        with self.lock, self.connection:
-            self.connection.execute("INSERT OR IGNORE INTO replies VALUES (?, ?, ?, ?, ?)", row)
-
-    def totals(self, model: str) -> tuple[int, int, int]:
-        calls, read, written = self.connection.execute(
-            "SELECT count(*), coalesce(sum(tokens_in), 0), coalesce(sum(tokens_out), 0) "
-            "FROM replies WHERE model = ?",
-            (model,),
-        ).fetchone()
-        return int(calls), int(read), int(written)
+def _usable(kept: KeptReplies, name: str, prompt: Prompt) -> Reply | None:
+    """The reply that is kept, if it is what is asked for."""
+    before = kept.find(name)
+    if before is None:
+        return None
+    text, read, written = before
+    parsed, because = _parsed(prompt.schema, text)
+    return None if because else Reply(text, parsed, read, written, True)
 
 
 def _parsed(schema: Any, text: str) -> tuple[Any, str]:
@@ -379,21 +409,6 @@ def _again(prompt: Prompt, text: str, because: str) -> Prompt:
         prompt.max_tokens,
         prompt.temperature,
     )
-
-
-def _told(status: int) -> Failure:
-    if status in (401, 403):
-        return Failure("refused", f"the endpoint does not accept the key ({status})")
-    if status in (408, 409, 425, 429) or status >= 500:
-        return Failure("unreachable", f"the endpoint is busy or failing ({status})")
-    return Failure("refused", f"the endpoint does not take the request ({status})")
-
-
-def _retry_after(headers: Mapping[str, str]) -> float | None:
-    try:
-        return min(max(float(headers.get("retry-after", "")), 0.0), LONGEST_WAIT)
-    except ValueError:
-        return None
 
 
 def _backoff(attempt: int) -> float:

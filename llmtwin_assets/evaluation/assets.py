@@ -10,7 +10,7 @@ import dagster as dg
 
 from llmtwin_assets.authors import AuthorsFile
 from llmtwin_assets.datasets.assets import instruct_dataset, read_samples
-from llmtwin_assets.evaluation import figures, judge, page
+from llmtwin_assets.evaluation import figures, page, panel
 from llmtwin_assets.evaluation.contexts import FEW_SHOT, PASSAGES, gather, write_contexts
 from llmtwin_assets.evaluation.knowledge import support
 from llmtwin_assets.evaluation.measure import ANSWERS, MEASURED, read_answers
@@ -23,7 +23,7 @@ from llmtwin_assets.training.assets import base_model, quantized_checkpoint, sft
 from llmtwin_assets.training.recipes import from_mapping
 from resources import base_model as base_models
 from resources.artifacts import ArtifactStore, Version
-from resources.chat_model import ChatModel, open_chat_model
+from resources.chat_model import open_chat_models
 from resources.compute import Compute
 from resources.embedder import Embedder
 from resources.reference_writers import ReferenceWriters
@@ -42,7 +42,7 @@ reference_writers = dg.AssetSpec(
 
 @author_asset(
     "evaluation",
-    "report-3",
+    "report-4",
     {"pytorch", "scikitlearn"},
     deps=[
         base_model,
@@ -84,9 +84,9 @@ def eval_report(
         "writers": writers.digest(),
         "prompts": [plan.eval_prompts, plan.eval_tokens, plan.eval_style, plan.seed],
     }
-    judging = open_chat_model("LLMTWIN_JUDGE", settings.home / "judge.sqlite")
-    if judging is not None:
-        inputs["judge"] = [judging.url, judging.model]
+    judges = open_chat_models("LLMTWIN_JUDGE", settings.home / "judge.sqlite")
+    if judges:
+        inputs["judges"] = [[each.url, each.model, each.budget] for each in judges]
     deployed = artifacts.current(step.author, ENDPOINT)
     if deployed is not None and deployed.facts["twin"] == twin.digest:
         deployed = None
@@ -128,10 +128,11 @@ def eval_report(
             if row["system"] == figures.TWIN_RAG
         ]
         found |= knowledge_figures(answers, passages, documents, embedder)
-        if judging is not None:
+        if judges:
             shown = [d.text for d in documents if d.split == "train"]
-            found["judge"] = judge_figures(answers, shown, judging, plan.seed)
-            context.log.info(f"judge: {found['judge']['because']}")
+            asked = judges_questions(answers, shown, plan.seed)
+            found["judge"] = panel.ask(judges, asked, context.log.info)
+            context.log.info(f"judges: {found['judge']['because']}")
         text = page.html(found, answers, f"The twin of {name}")
         (folder / "report.html").write_text(text, "utf-8")
         save_plots(folder, page.plots(found))
@@ -171,15 +172,14 @@ def knowledge_figures(
     return {"knowledge": {name: each for name, each in found.items() if each is not None}}
 
 
-def judge_figures(
-    answers: Sequence[figures.Answer], shown: Sequence[str], judging: ChatModel, seed: int
-) -> figures.Figures:
-    """What a judge says of the twin, and whether it can be believed; its cost so far."""
+def judges_questions(
+    answers: Sequence[figures.Answer], shown: Sequence[str], seed: int
+) -> panel.Asked:
+    """What judges are asked about these answers, knowing the texts that are shown to them."""
     written = figures.texts_by_system(answers)
     author = written.pop(figures.HELD_OUT)
     subjects = [row["instruction"] for row in answers[: len(author)]]
-    found = judge.judge(judge.pairs(subjects, written, author, seed), shown, judging.answer)
-    return found | {"spent": vars(judging.spent())}
+    return panel.questions(subjects, written, author, shown, seed)
 
 
 def systems(

@@ -110,7 +110,7 @@ def not_worse_than_deployed(facts: Facts) -> Verdict:
 
 
 def judge_is_sound(facts: Facts) -> Verdict:
-    """Where a judge was asked, it told planted bad answers from good ones."""
+    """Where judges were asked, at least one told planted bad answers from good ones."""
     judged = facts["found"].get("judge")
     if not judged:
         return Verdict(True, "no judge is set")

@@ -1,29 +1,31 @@
-"""Language models as judges of style, who do see the author, and who are judged themselves.
+"""A language model as a judge of style, who does see the author, and who is judged itself.
 
 A judge reads excerpts of the author and two texts for one prompt, blind, in both orders, and says
 which is more like the author's. Among the pairs are planted ones whose answer is known: the
-author's unseen text against the base model's, and against its own words shuffled. A judge that
-fails those, or always takes the same side, is void, and its other answers mean nothing (L. Zheng et
-al. 2023, arXiv 2306.05685, on how often judges prefer a position).
+author's unseen text against the base model's, and against its own words shuffled. A judge that is
+not surely better than a coin on those, that was not tried on them, or that always takes the same
+side, is void, and its other answers mean nothing (L. Zheng et al. 2023, arXiv 2306.05685, on how
+often judges prefer a position).
 
-How a judge is reached, what it costs and may cost, is its ``ask``'s business.
+How a judge is reached, what it costs and may cost, and what other judges say is not known here.
 """
 
-import math
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from pydantic import BaseModel
 
+from llmtwin_assets.evaluation.agreement import share
 from resources.chat_model import Failure, Prompt, Reply
 
 EXCERPTS = 2
 LONGEST = 1_200  # characters of a text that a judge reads
-LEAST_RIGHT = 0.75  # share of the planted pairs
+CHANCE = 0.5  # what a coin would get of the planted pairs; the whole interval has to be above
 MOST_ONE_SIDED = 0.9  # share of all answers that name the same position
 AUTHOR, SHUFFLED = "the author's own text", "the author's words, shuffled"
+PLANTED = (AUTHOR, SHUFFLED)
 TASK = (
     "Below are excerpts by one writer, and two texts, A and B, on one subject. Judge by style "
     "alone: choice of words, sentences, punctuation, tone. Which of the two is more like the "
@@ -31,7 +33,7 @@ TASK = (
     "Excerpts:\n\n{excerpts}\n\nSubject: {subject}\n\nText A:\n{first}\n\nText B:\n{second}"
 )
 
-Ask = Callable[[Sequence[Prompt]], list[Reply | Failure]]
+Answers = Sequence[Reply | Failure]
 
 
 class Verdict(BaseModel):
@@ -50,75 +52,83 @@ class Pair:
     theirs: str
 
 
+@dataclass(frozen=True)
+class Verdicts:
+    """By pair, 1 where our side won, 0.5 where the two orders disagree, None where nothing came;
+    and all positions that were named."""
+
+    won: list[float | None]
+    named: list[str]
+
+
 def pairs(
     subjects: Sequence[str], systems: Mapping[str, Sequence[str]], author: Sequence[str], seed: int
 ) -> list[Pair]:
-    """What a judge is asked: the twin against the base and against the base with examples, and the
-    planted pairs. ``systems`` and ``author`` have one text per subject."""
-    shuffle = random.Random(seed)
-    found = []
+    """What a judge is asked: the planted pairs, first, so that a budget is spent on them first; and
+    the twin against the base and against the base with examples. ``systems`` and ``author`` have
+    one text per subject."""
+    draw = random.Random(seed)
+    planted, asked = [], []
     for row, subject in enumerate(subjects):
+        planted.append(Pair(SHUFFLED, subject, author[row], shuffled(author[row], draw)))
+        if "base" in systems:
+            planted.append(Pair(AUTHOR, subject, author[row], systems["base"][row]))
         for name in ("base", "few_shot"):
             if name in systems and "twin" in systems:
                 question = f"twin over {name.replace('_', '-')}"
-                found.append(Pair(question, subject, systems["twin"][row], systems[name][row]))
-        words = author[row].split()
-        shuffled = " ".join(shuffle.sample(words, len(words)))
-        found.append(Pair(SHUFFLED, subject, author[row], shuffled))
-        if "base" in systems:
-            found.append(Pair(AUTHOR, subject, author[row], systems["base"][row]))
-    return found
+                asked.append(Pair(question, subject, systems["twin"][row], systems[name][row]))
+    return [*planted, *asked]
 
 
-def judge(found: Sequence[Pair], excerpts: Sequence[str], ask: Ask) -> dict[str, Any]:
-    """Share of the pairs in which our side wins, by question, with a 90 % interval; a pair whose
-    two orders disagree counts half. ``void`` says that the judge cannot be believed, and
-    ``because`` why. Replies that never came are counted as ``unanswered``."""
-    shown = "\n\n".join(text[:LONGEST] for text in excerpts[:EXCERPTS])
-    prompts = [_prompt(pair, shown, swapped) for pair in found for swapped in (False, True)]
-    replies = ask(prompts)
-    won: dict[str, list[float]] = {}
+def shuffled(text: str, draw: random.Random) -> str:
+    """The words of a text in another order."""
+    words = text.split()
+    return " ".join(draw.sample(words, len(words)))
+
+
+def prompts(found: Sequence[Pair], excerpts: Sequence[str]) -> list[Prompt]:
+    """Two prompts per pair, one in each order."""
+    seen = "\n\n".join(text[:LONGEST] for text in excerpts[:EXCERPTS])
+    return [_prompt(pair, seen, swapped) for pair in found for swapped in (False, True)]
+
+
+def read(replies: Answers) -> Verdicts:
+    """What was answered to ``prompts``."""
+    won: list[float | None] = []
     named: list[str] = []
-    disagreed = unanswered = 0
-    for pair, (straight, swapped) in zip(found, _by_two(replies), strict=True):
+    for straight, swapped in zip(replies[::2], replies[1::2], strict=True):
         if isinstance(straight, Failure) or isinstance(swapped, Failure):
-            unanswered += 1
+            won.append(None)
             continue
         sides = straight.parsed.more_like, swapped.parsed.more_like
         named += sides
-        disagreed += sides[0] == sides[1]
-        won.setdefault(pair.question, []).append(((sides[0] == "A") + (sides[1] == "B")) / 2)
-    scores = {question: _share(values) for question, values in sorted(won.items())}
-    problems = _problems(scores, named)
-    return {
-        "void": bool(problems),
-        "because": "; ".join(problems) or _sound(scores, disagreed, len(found)),
-        "scores": scores,
-        "disagreed": disagreed,
-        "unanswered": unanswered,
-    }
+        won.append(((sides[0] == "A") + (sides[1] == "B")) / 2)
+    return Verdicts(won, named)
 
 
-def _problems(scores: Mapping[str, Mapping[str, float]], named: Sequence[str]) -> list[str]:
-    if not named:
-        return ["the judge answered nothing; look at its endpoint and budget"]
-    problems = [
-        f"it preferred {question} in {scores[question]['value']:.0%} of the planted pairs only"
-        for question in (AUTHOR, SHUFFLED)
-        if question in scores and scores[question]["value"] < LEAST_RIGHT
-    ]
-    sided = max(named.count(side) for side in "AB") / len(named)
+def scores(found: Sequence[Pair], won: Sequence[float | None]) -> dict[str, dict[str, float]]:
+    """Share of the pairs in which our side wins, by question, with a 90 % interval."""
+    by_question: dict[str, list[float]] = {}
+    for pair, value in zip(found, won, strict=True):
+        if value is not None:
+            by_question.setdefault(pair.question, []).append(value)
+    return {question: share(values) for question, values in sorted(by_question.items())}
+
+
+def problems(found: Mapping[str, Mapping[str, Any]], named: Sequence[str]) -> Iterator[str]:
+    """Why a judge with these scores, who named these positions, is not to be believed."""
+    for question in PLANTED:
+        if question not in found:
+            yield f"it answered no planted pair with {question}"
+        elif found[question]["low"] <= CHANCE:
+            each = found[question]
+            yield (
+                f"it preferred {question} in {each['value']:.0%} of {each['pairs']} planted pairs, "
+                f"which may be chance ({each['low']:.0%} to {each['high']:.0%})"
+            )
+    sided = max(named.count(side) for side in "AB") / max(len(named), 1)
     if sided > MOST_ONE_SIDED:
-        problems.append(f"it named the same position in {sided:.0%} of its answers")
-    return [f"the judge is void: {problem}; choose a stronger one" for problem in problems]
-
-
-def _sound(scores: Mapping[str, Mapping[str, float]], disagreed: int, count: int) -> str:
-    planted = [scores[q]["value"] for q in (AUTHOR, SHUFFLED) if q in scores]
-    return (
-        f"it was right on {min(planted, default=0.0):.0%} or more of the planted pairs; its two "
-        f"orders disagreed on {disagreed} of {count}"
-    )
+        yield f"it named the same position in {sided:.0%} of its answers"
 
 
 def _prompt(pair: Pair, excerpts: str, swapped: bool) -> Prompt:
@@ -127,22 +137,3 @@ def _prompt(pair: Pair, excerpts: str, swapped: bool) -> Prompt:
         excerpts=excerpts, subject=pair.subject, first=first[:LONGEST], second=second[:LONGEST]
     )
     return Prompt(({"role": "user", "content": text},), Verdict, max_tokens=60)
-
-
-def _by_two(replies: Sequence[Any]) -> list[tuple[Any, Any]]:
-    return list(zip(replies[::2], replies[1::2], strict=True))
-
-
-def _share(values: Sequence[float]) -> dict[str, float]:
-    """A share with Wilson's 90 % interval (E. B. Wilson 1927)."""
-    count, share, z = len(values), sum(values) / len(values), 1.645
-    middle = (share + z * z / (2 * count)) / (1 + z * z / count)
-    reach = (
-        z * math.sqrt(share * (1 - share) / count + z * z / (4 * count**2)) / (1 + z * z / count)
-    )
-    return {
-        "value": round(share, 3),
-        "low": round(max(middle - reach, 0.0), 3),
-        "high": round(min(middle + reach, 1.0), 3),
-        "pairs": count,
-    }

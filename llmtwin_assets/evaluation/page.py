@@ -10,6 +10,7 @@ from html import escape
 from statistics import fmean
 from typing import Any
 
+from llmtwin_assets.evaluation import judges_page
 from llmtwin_assets.evaluation.delta import AUTHOR
 from llmtwin_assets.evaluation.figures import (
     BASE,
@@ -228,9 +229,10 @@ def _judge(found: Mapping[str, Any]) -> Iterator[str]:
     if not judged:
         return
     yield "<h2>Judges</h2>"
-    rows = [[name, _range(each)] for name, each in judged["scores"].items()]
-    yield _table("What judges say who saw the author's text", ["Question", "Answer"], rows)
-    yield f"<p>{escape(judged['because'])}</p>"
+    for caption, head, rows in judges_page.tables(judged):
+        yield _table(caption, head, [[label(name), *cells] for name, *cells in rows])
+    for sentence in judges_page.sentences(judged):
+        yield f"<p>{escape(sentence)}</p>"
 
 
 def _table(caption: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -173,3 +173,22 @@ def test_a_measure_that_does_not_count_is_named_with_its_reason(found: dict[str,
 
 def test_a_page_without_answers_is_still_a_page(found: dict[str, Any]) -> None:
     assert "<table>" in page.html(found, [], "Nothing was written")
+
+
+def test_the_page_shows_judges_by_the_names_it_gives_to_systems(found: dict[str, Any]) -> None:
+    cost = {"calls": 9, "tokens_in": 200, "tokens_out": 70, "money": None}
+    share = {"value": 0.75, "low": 0.6, "high": 0.85, "pairs": 12}
+    mark = {"value": 2.5, "low": 2.1, "high": 2.9}
+    said = {
+        "scores": {"twin over base": share},
+        "marks": {"twin": {"accuracy": mark, "style": mark, "answers": 12}},
+    }
+    one = {"name": HOSTILE, "void": False, "because": "it passed", "unanswered": {"budget": 3},
+           "estimate": cost, "cost": cost, **said}  # fmt: skip
+    panel = {"void": False, "because": "it passed", "judges": [one], "agreement": {}, **said}
+    text = page.html(found | {"judge": panel}, [], "The twin")
+    section = text.partition("<h2>Judges</h2>")[2]
+    assert "<td>0.75 (0.60 to 0.85)</td>" in section
+    assert '<th scope="row">Twin</th><td>2.50 (2.10 to 2.90)</td>' in section
+    assert "budget 3" in section
+    assert "<script" not in text

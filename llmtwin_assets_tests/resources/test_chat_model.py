@@ -2,9 +2,11 @@ import asyncio
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +15,18 @@ from pydantic import BaseModel
 
 from llmtwin_assets_tests.chat_server import ChatServer, serving
 from resources.chat_model import (
+    ATTEMPTS,
+    REASKS,
     BadPriceError,
     ChatModel,
     Failure,
+    KeyNotAcceptedError,
     Prices,
     Prompt,
     Reply,
+    SameModelTwiceError,
     open_chat_model,
+    open_chat_models,
 )
 
 KEY = "sk-canary-4711"
@@ -91,6 +98,108 @@ def test_empty_replies_are_paid_for_out_of_the_budget(tmp_path: Path) -> None:
     assert isinstance(reply, Failure)
     assert reply.kind == "budget"
     assert server.asked["Grade text 1."] == 2
+
+
+def test_replies_that_cannot_be_used_still_count_in_the_next_run(tmp_path: Path) -> None:
+    empty = ChatServer(graded, share=1.0, faults=("empty",), times=99)
+    with serving(empty) as url:
+        model(url, tmp_path).answer([question(1)])
+        spent = model(url, tmp_path).spent()
+        assert spent.calls == empty.asked["Grade text 1."] == ATTEMPTS
+        assert spent.tokens_in + spent.tokens_out == 30 * ATTEMPTS
+        [reply] = model(url, tmp_path, budget=30.0 * ATTEMPTS).answer([question(2)])
+    assert isinstance(reply, Failure)
+    assert reply.kind == "budget"
+    assert not empty.asked["Grade text 2."]
+
+
+def test_the_same_model_at_two_addresses_has_two_accounts(tmp_path: Path) -> None:
+    with serving(ChatServer(graded)) as one, serving(ChatServer(graded)) as other:
+        model(one, tmp_path).answer([question(number) for number in range(3)])
+        model(other, tmp_path).answer([question(1)])
+        assert model(one, tmp_path).spent().calls == 3
+        assert model(other, tmp_path).spent().calls == 1
+
+
+def test_a_reply_that_could_not_be_read_is_not_kept_and_may_come_better_next_time(
+    tmp_path: Path,
+) -> None:
+    server = ChatServer(lambda messages: "I'd rather not.")
+    with serving(server) as url:
+        [before] = model(url, tmp_path).answer([question(1)])
+        assert isinstance(before, Failure)
+        assert model(url, tmp_path).estimate([question(1)]).calls == 1
+        server.answer = graded
+        [after] = model(url, tmp_path).answer([question(1)])
+        [again] = model(url, tmp_path).answer([question(1)])
+    assert isinstance(after, Reply)
+    assert isinstance(again, Reply)
+    assert (after.kept, again.kept) == (False, True)
+    assert server.asked["Grade text 1."] == REASKS + 2
+
+
+def test_a_reply_from_before_the_question_changed_its_form_is_asked_for_again(
+    tmp_path: Path,
+) -> None:
+    server = ChatServer(graded)
+    with serving(server) as url:
+        ours = model(url, tmp_path)
+        ours.answer([question(1)])
+        with sqlite3.connect(tmp_path / "replies.sqlite") as db:
+            db.execute("UPDATE replies SET text = 'Fine, I think.'")
+        [reply] = ours.answer([question(1)])
+        assert isinstance(reply, Reply)
+        assert not reply.kept
+        assert ours.estimate([question(1)]).calls == 0
+
+
+def test_a_correction_is_paid_once(tmp_path: Path) -> None:
+    def improving(messages: list[dict[str, str]]) -> str:
+        return "Hm." if len(messages) == 1 else graded(messages)
+
+    server = ChatServer(improving)
+    with serving(server) as url:
+        model(url, tmp_path).answer([question(1)])
+        [reply] = model(url, tmp_path).answer([question(1)])
+    assert isinstance(reply, Reply)
+    assert reply.kept
+    assert server.asked["Grade text 1."] == 2
+
+
+def test_a_key_that_is_not_accepted_ends_the_batch_at_once(tmp_path: Path) -> None:
+    server = ChatServer(graded, share=0.1, faults=("locked",), delay=0.01)
+    prompts = [question(number) for number in range(200)]
+    faults = [server.fault(prompt.messages[0]["content"]) for prompt in prompts]
+    first = faults.index("locked")
+    with serving(server) as url:
+        with pytest.raises(KeyNotAcceptedError) as refused:
+            model(url, tmp_path, concurrent=2).answer(prompts)
+        assert model(url, tmp_path).estimate(prompts[:first]).calls <= 1  # the other on its way
+    assert sum(server.asked.values()) <= first + 3
+    assert "does not accept the key (401)" in str(refused.value)
+    assert KEY not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("said", "seconds"),
+    [
+        ("7", 7.0),
+        ("Sun, 06 Nov 1994 08:49:37 GMT", 25.0),
+        ("Sun, 06 Nov 1994 09:49:37 GMT", 60.0),  # no longer than we are ready to wait
+    ],
+)
+def test_a_busy_server_says_when_to_come_back(tmp_path: Path, said: str, seconds: float) -> None:
+    waited: list[float] = []
+
+    async def wait(given: float) -> None:
+        waited.append(given)
+
+    moment = datetime(1994, 11, 6, 8, 49, 12, tzinfo=UTC).timestamp()
+    server = ChatServer(graded, share=1.0, faults=("busy",), retry_after=said)
+    with serving(server) as url:
+        ours = ChatModel(url, "m", tmp_path / "c.sqlite", wait=wait, clock=lambda: moment)
+        assert isinstance(ours.answer([question(1)])[0], Reply)
+    assert waited == [seconds]
 
 
 def test_a_reply_that_is_not_what_was_asked_for_is_asked_again_with_the_reason(
@@ -222,3 +331,16 @@ def test_the_environment_names_the_endpoint_and_hides_its_key(tmp_path: Path) ->
     for wrong in ({"X_PRICES": "cheap"}, {"X_BUDGET": "-1"}, {"X_PRICES": "1"}):
         with pytest.raises(BadPriceError):
             open_chat_model("X", tmp_path / "c", environ | wrong)
+
+
+def test_several_models_have_settings_of_their_own(tmp_path: Path) -> None:
+    environ = {"X_URL": "http://h/v1", "X_MODEL": "m", "X_3_URL": "http://h/v1", "X_3_MODEL": "n",
+               "X_3_KEY": KEY, "X_3_BUDGET": "5"}  # fmt: skip
+    found = open_chat_models("X", tmp_path / "c", environ)
+    assert [(each.model, each.key, each.budget) for each in found] == [
+        ("m", "", None),
+        ("n", KEY, 5.0),
+    ]
+    assert open_chat_models("X", tmp_path / "c", {}) == []
+    with pytest.raises(SameModelTwiceError, match="X_3_MODEL"):
+        open_chat_models("X", tmp_path / "c", environ | {"X_3_MODEL": "m"})
