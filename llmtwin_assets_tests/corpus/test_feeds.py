@@ -339,7 +339,7 @@ def test_a_feed_that_fails_is_a_failure_and_not_an_empty_feed(tmp_path: Path) ->
         Online(tmp_path, site).read(feeds, source(site))
 
 
-def test_the_fingerprint_changes_with_the_feed_and_asks_every_quarter_of_an_hour(
+def test_the_fingerprint_changes_with_the_feed_and_asks_every_ten_minutes(
     tmp_path: Path,
 ) -> None:
     with Website({"/feed": conditional(rss(item("a")), '"1"')}) as site:
