@@ -15,7 +15,7 @@ from functools import partial
 from typing import Any
 
 from llmtwin_assets.authors import FeedSource
-from llmtwin_assets.corpus import html_text
+from llmtwin_assets.corpus import articles, html_text
 from llmtwin_assets.corpus.articles import OTHERS, Rules, document, own_sites
 from llmtwin_assets.corpus.bylines import is_by
 from llmtwin_assets.corpus.canonical import clean_url, site_of
@@ -96,7 +96,12 @@ def fingerprint(source: FeedSource, context: Context) -> str:
     with Fetcher(context, source.url) as fetcher:
         since = fetcher.clock() - POLLED
         body = fetcher.page(source.url, since, Limits(body=LARGEST)).body
-    return f"{IMPORTER} {_state(body)}"
+    return f"{_readers()} {_state(body)}"
+
+
+def _readers() -> str:
+    """The importers of what is in the feed and of what is on the pages of its summaries."""
+    return f"{IMPORTER}+{articles.IMPORTER}"
 
 
 def _state(body: bytes) -> str:
@@ -114,7 +119,7 @@ def _read(source: FeedSource, context: Context, listing: Listing, fetcher: Fetch
         paid=source.consent == "paid",
         own=own_sites(context.author.sources),
     )
-    state = digest(f"{IMPORTER}{rules}{sorted(rules.own)}{context.author}".encode())
+    state = digest(f"{_readers()}{rules}{sorted(rules.own)}{context.author}".encode())
     memory = context.memory if context.memory.get("state") == state else {}
     response = fetcher.polite.get(source.url, _conditions(memory), Limits(body=LARGEST))
     if response.status == 304 or _state(response.body) == memory.get("body"):
@@ -261,7 +266,8 @@ class _Feed:
         """List the author's entries."""
         for entry in self._theirs(entries):
             id_ = content_id(self.context.author.id, "feed", self.source.url, entry.id)
-            stamp = f"{IMPORTER}:{digest(f'{self.rules}{entry}'.encode())}"
+            by = IMPORTER if entry.whole else _readers()
+            stamp = f"{by}:{digest(f'{self.rules}{entry}'.encode())}"
             if self.context.known.get(id_) == stamp:
                 self.listing.unread.add(id_)
             else:
