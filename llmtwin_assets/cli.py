@@ -6,6 +6,7 @@ import os
 import secrets
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -60,6 +61,19 @@ def twin(
             f"Figures:   llmtwin status {author}\n"
             "The graph: make dev, then http://127.0.0.1:3000"
         )
+
+
+@app.command()
+def corpus(author: AuthorArgument) -> None:
+    """Read and clean what an author has published, and train nothing: what came from each source,
+    what was left out, and why. Example: llmtwin corpus james-madison
+    """
+    with refusals():
+        from llmtwin_assets.overview import CORPUS, overview
+
+        settings = prepared()
+        materialise(settings, author, only=CORPUS)
+        show(overview(settings, author))
 
 
 @app.command()
@@ -338,8 +352,11 @@ def _uvicorn(application: str, host: str, port: int) -> list[str]:
     ]
 
 
-def materialise(settings: Settings, author: str, recipe: str = "") -> None:
-    """Run the main job for one author, showing progress; raises ``RunFailedError``."""
+def materialise(
+    settings: Settings, author: str, recipe: str = "", only: Sequence[str] = ()
+) -> None:
+    """Run the main job for one author, or ``only`` some of its assets, showing progress; raises
+    ``RunFailedError``."""
     import dagster as dg
 
     from llmtwin_assets.automation.jobs import LEADERBOARD, TWIN
@@ -354,25 +371,30 @@ def materialise(settings: Settings, author: str, recipe: str = "") -> None:
         check_recipe(recipe)
         config["ops"] = {"sft_checkpoint": {"config": {"recipe": recipe}}}
     register_authors(settings)
-    defs = build_defs(settings, loggers={"console": logger_for(set(ASSETS))})
+    defs = build_defs(settings, loggers={"console": logger_for(set(only or ASSETS))})
+    what = "corpus" if only else "twin"
     began = time.monotonic()
-    print(f"Making the twin of {author} in {settings.home}")
+    print(f"Making the {what} of {author} in {settings.home}")
     with dg.DagsterInstance.get() as instance:
         result = defs.resolve_job_def(TWIN).execute_in_process(
-            instance=instance, partition_key=author, run_config=config, raise_on_error=False
+            instance=instance,
+            partition_key=author,
+            run_config=config,
+            raise_on_error=False,
+            asset_selection=[dg.AssetKey(asset) for asset in only] or None,
         )
-        if result.success:
+        if result.success and not only:
             quiet: dict[str, Any] = {"loggers": {"console": {}}}
             defs.resolve_job_def(LEADERBOARD).execute_in_process(
                 instance=instance, run_config=quiet
             )
     if not result.success:
         raise RunFailedError(
-            f"the twin of {author}",
+            f"the {what} of {author}",
             "the run stopped at the step shown above",
             "Do what it says and run again; what was made is kept",
         )
-    print(f"The twin of {author} is ready ({time.monotonic() - began:.0f} seconds).")
+    print(f"The {what} of {author} is ready ({time.monotonic() - began:.0f} seconds).")
 
 
 def opening_question(settings: Settings, author: str) -> str:

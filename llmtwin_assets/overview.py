@@ -25,6 +25,7 @@ ASSETS = (
     "eval_report",
     "endpoint",
 )
+CORPUS = ASSETS[: ASSETS.index("chunks")]
 # What can be made without training a model: up to the searchable index and the training data.
 FEATURES = [*ASSETS[: ASSETS.index("retrieval_report")], "instruct_dataset"]
 

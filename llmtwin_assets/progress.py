@@ -4,6 +4,7 @@ A Dagster logger for the command line. It turns log records into lines and knows
 """
 
 import logging
+import re
 import sys
 import time
 from typing import Any, TextIO
@@ -12,6 +13,7 @@ import dagster as dg
 
 QUIET_SECONDS = 10.0  # between two progress lines where lines cannot be overwritten
 NOISE = ("[pipes]", "Dependencies for step")  # Dagster's own remarks
+OURS = re.compile(r"\A(?:llmtwin_assets|resources)\.[\w.]+: ")  # a refusal's class
 STARTED, CHECKED, FAILED = (
     dg.DagsterEventType.STEP_START,
     dg.DagsterEventType.ASSET_CHECK_EVALUATION,
@@ -22,11 +24,11 @@ STARTED, CHECKED, FAILED = (
 class ProgressHandler(logging.Handler):
     """Prints stages, progress and gates; on a terminal progress overwrites itself."""
 
-    def __init__(self, stages: set[str], out: TextIO = sys.stdout) -> None:
+    def __init__(self, stages: set[str], out: TextIO | None = None) -> None:
         super().__init__(logging.DEBUG)
         self._stages = stages
-        self._out = out
-        self._live = out.isatty()
+        self._out = out or sys.stdout
+        self._live = self._out.isatty()
         self._done = 0
         self._shown = 0.0
         self._open_line = False
@@ -83,4 +85,4 @@ def cause(error: Any) -> str:
     """What went wrong, in the words of the code that refused: the first error below Dagster's."""
     while error.cause is not None and str(error.cls_name).startswith("Dagster"):
         error = error.cause
-    return str(error.message).strip()
+    return OURS.sub("", str(error.message).strip())

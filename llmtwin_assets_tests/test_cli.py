@@ -1,5 +1,6 @@
 import json
 import os
+import random
 import socket
 import subprocess
 import sys
@@ -10,8 +11,13 @@ from typer.testing import CliRunner
 
 from llmtwin_assets.cli import app
 from llmtwin_assets.console import shortened
+from llmtwin_assets.overview import CORPUS
 from llmtwin_assets.settings import PROJECT
-from llmtwin_assets_tests.writing import authors_yaml, write_essays
+from llmtwin_assets_tests.corpus.exports import medium, zipped
+from llmtwin_assets_tests.corpus.test_feeds import item, rss, xml
+from llmtwin_assets_tests.git_server import Work
+from llmtwin_assets_tests.website import Website
+from llmtwin_assets_tests.writing import authors_yaml, paragraph, write_essays
 from resources.interactions import open_interactions
 
 
@@ -30,6 +36,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     ("arguments", "said"),
     [
         (("twin", "eve"), "eve: no such author; the file lists ada"),
+        (("corpus", "eve"), "eve: no such author; the file lists ada"),
         (("ask", "eve", "Why?"), "eve: no such author"),
         (("ask", "ada", "Why?"), "no twin of this author serves yet"),
         (("ask", "ada", " "), "the question: it is empty"),
@@ -71,6 +78,41 @@ def test_an_unknown_author_creates_nothing(run, tmp_path: Path) -> None:
 def test_status_of_a_new_author_is_empty_and_readable(run) -> None:
     assert run("status").stdout.startswith("ada (Ada Writer)")
     assert '"assets": {}' in run("status", "--json").stdout
+
+
+def test_a_feed_an_archive_and_a_repository_become_a_corpus(
+    run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a newcomer does it: three entries in authors.yaml, one command."""
+    looms, engine = (
+        "\n\n".join(paragraph(random.Random(f"{name}{n}")) for n in range(9))
+        for name in ("looms", "engine")
+    )
+    zipped(tmp_path / "medium.zip", medium())
+    work = Work(tmp_path / "work")
+    work.commit(README_dot_md=f"# Engine\n\n{engine}\n", mine_dot_py="def f():\n    return  1\n")
+    with Website({"/feed": xml(rss(item("looms", f"<p>{looms}</p>")))}) as site:
+        (tmp_path / "authors.yaml").write_text(
+            "authors:\n  - id: ada\n    name: Ada Writer\n    sources:\n"
+            f"      - {{type: feed, url: '{site.url('/feed')}'}}\n"
+            "      - {type: archive, path: medium.zip}\n"
+            "      - {type: repository, path: work}\n"
+        )
+        refused = run("corpus", "ada")
+        assert refused.exit_code == 1
+        assert "FAILED 127.0.0.1" in refused.stdout
+        assert "name it in LLMTWIN_ALLOW_PRIVATE_HOSTS" in refused.stdout
+        monkeypatch.setenv("LLMTWIN_ALLOW_PRIVATE_HOSTS", site.host)
+        made = run("corpus", "ada")
+    assert made.exit_code == 0, made.stdout + made.stderr
+    assert "ok   nothing lost in cleaning" in made.stdout
+    row = json.loads(run("status", "ada", "--json").stdout)[0]
+    assert set(row["assets"]) == set(CORPUS)
+    figures = row["assets"]["raw_articles"]["figures"]
+    assert figures[f"from feed {site.url('/feed')}"] == 1
+    assert figures["from archive medium.zip"] == 2
+    assert figures["from repository work"] == 1
+    assert row["assets"]["cleaned_documents"]["figures"]["documents"] == 5
 
 
 def test_dagsters_files_stay_below_the_home(run, tmp_path: Path) -> None:

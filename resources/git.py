@@ -27,6 +27,7 @@ from resources.proxy import proxy
 LARGEST_FILE = 1024 * 1024  # bytes
 LARGEST = 1024 * 1024 * 1024  # bytes over the network for one repository
 FETCH_SECONDS = 1800.0
+HEAD_SECONDS = 20.0  # for the one small request that asks what is new
 READ_SECONDS = 600.0  # for one command that reads what was fetched
 LARGEST_OUTPUT = 256 * 1024 * 1024  # bytes of one such command
 MOST_FILES = 50_000
@@ -258,9 +259,9 @@ def copy(path: Path, folder: Path) -> Repository:
 def remote_head(url: str, guard: Guard) -> str:
     """The commit that the main branch of a remote repository is at; one small request."""
     address, protocol = _address(url, guard)
-    with proxy(guard, LARGEST_FILE * 16, 60.0) as door:
+    with proxy(guard, LARGEST_FILE * 16, HEAD_SECONDS) as door:
         git = ["-c", f"http.proxy={door.url}", "ls-remote", "--", address, "HEAD"]
-        with _running(git, {"GIT_ALLOW_PROTOCOL": protocol}, 60.0) as (process, said):
+        with _running(git, {"GIT_ALLOW_PROTOCOL": protocol}, HEAD_SECONDS) as (process, said):
             assert process.stdout is not None
             out = process.stdout.read(LARGEST_FILE).decode("ascii", "replace")
             if process.wait() != 0:

@@ -5,10 +5,11 @@ Every request to a site that is read for an author goes through here; ``web.py``
 connection. Knows neither what a page is nor whose it is.
 """
 
+import math
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
@@ -16,7 +17,7 @@ from pathlib import Path
 from resources.addresses import UnreachableError, Url, guard_from_environment, parse_url, shown
 from resources.browser import Rendered, render
 from resources.errors import LlmTwinError
-from resources.hosts import Hosts, RobotsFile, Turn
+from resources.hosts import HostBusyError, Hosts, RobotsFile, Turn
 from resources.robots import PATH, READ, TOKEN, Robots, robots
 from resources.web import (
     USER_AGENT,
@@ -54,6 +55,8 @@ class Manners:
     backoff: float = 2.0  # before the second attempt; doubled before every further one
     robots_kept: float = DAY
     robots_failed: float = 600.0  # before a robots.txt that could not be had is asked for again
+    answer: float = 60.0  # what a request may take, its redirects included
+    until: float = math.inf  # nothing is asked for after this time (since the epoch)
 
 
 class Polite:
@@ -102,6 +105,13 @@ class Polite:
         self._robots[url.origin] = (self.clock() + self.manners.robots_failed, asked)
         return asked
 
+    def refuse_late(self, item: str) -> None:
+        """Raises ``HostBusyError`` when the time for asking is over."""
+        if self.clock() >= self.manners.until:
+            raise HostBusyError(
+                item, "there was no time left to ask for it", "It is asked for at the next look"
+            )
+
     def _tried(
         self, url: str, headers: Mapping[str, str] | None, limits: Limits | None, obeying: bool
     ) -> Response:
@@ -136,12 +146,15 @@ class Polite:
             def before(hop: Url) -> None:
                 nonlocal turn
                 turns.pop_all().close()
+                self.refuse_late(shown(str(hop)))
                 delay = self.manners.delay
                 if obeying:
                     delay = max(delay, self._allowed(hop).delay or 0.0)
                 taken = self.hosts.turn(hop.host, delay, self.manners.patience)
                 turn = turns.enter_context(taken)
 
+            limits = limits or self.web.limits
+            limits = replace(limits, seconds=min(limits.seconds, self.manners.answer))
             response = self.web.fetch(url, headers, limits, before)
             if response.status in PASSING:
                 asked_for = retry_after(response.headers.get("retry-after"), self.clock())
@@ -174,7 +187,9 @@ class Polite:
 
 
 @contextmanager
-def open_polite(folder: Path, environ: Mapping[str, str] = os.environ) -> Iterator[Polite]:
+def open_polite(
+    folder: Path, environ: Mapping[str, str] = os.environ, manners: Manners | None = None
+) -> Iterator[Polite]:
     """The client of this deployment, with the memory of hosts below ``folder``; closed with the
     block.
 
@@ -184,7 +199,7 @@ def open_polite(folder: Path, environ: Mapping[str, str] = os.environ) -> Iterat
     contact = environ.get("LLMTWIN_CONTACT", "").strip()
     agent = f"{USER_AGENT.removesuffix(')')}; {contact})" if contact else USER_AGENT
     with Web(guard_from_environment(environ), agent) as web:
-        yield Polite(web, Hosts(folder))
+        yield Polite(web, Hosts(folder), manners)
 
 
 def retry_after(value: str | None, now: float) -> float | None:

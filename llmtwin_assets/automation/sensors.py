@@ -4,6 +4,8 @@ Each is a pure function from what was seen before to what to ask for, and a thin
 """
 
 import json
+import random
+import time
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass
 
@@ -19,6 +21,9 @@ from resources.errors import LlmTwinError
 RAW = ("raw_articles", "raw_posts", "raw_repositories")
 SECONDS = 60  # between two looks
 NETWORK_SECONDS = 900  # between two looks at other people's servers
+# A tick has a minute before Dagster gives it up: nothing is asked for after half of it, a host is
+# waited for as long as many of them wish, and whoever is slower answers at the next look.
+LOOK_SECONDS, WAIT_SECONDS, ANSWER_SECONDS = 30.0, 12.0, 10.0
 TRIES = 3  # runs for one state of an author's sources, when they fail
 REMEMBERED = 1_000  # failed runs that are looked at
 SENSOR_TAG, RUN_KEY_TAG = "dagster/sensor_name", "dagster/run_key"
@@ -160,20 +165,26 @@ def feeds_and_sites(
     settings: dg.ResourceParam[Settings],
 ) -> dg.SensorResult | dg.SkipReason:
     """One run of the raw assets per author and state of the network sources. A source that cannot
-    be asked is asked again at the next look."""
-    from resources.polite import open_polite
+    be asked is asked again at the next look. Authors that Dagster does not know yet are left to
+    ``authors_and_sources``."""
+    from resources.polite import Manners, open_polite
 
     try:
         authors = [remote(author) for author in registry.read().authors]
     except LlmTwinError as error:
         return dg.SkipReason(str(error))
+    known = context.instance.get_dynamic_partitions(authors_partition.name or "author")
+    asked_for = [author for author in authors if author.sources and author.id in known]
+    random.shuffle(asked_for)  # so that slow servers do not keep the same authors waiting
+    manners = Manners(
+        attempts=1, patience=WAIT_SECONDS, answer=ANSWER_SECONDS, until=time.time() + LOOK_SECONDS
+    )
     seen: dict[str, str] = {}
-    with open_polite(settings.home / "sources" / "hosts") as web:
-        for author in authors:
+    with open_polite(settings.home / "sources" / "hosts", manners=manners) as web:
+        for author in asked_for:
             cache = settings.home / "sources" / author.id
             try:
-                if author.sources:
-                    seen[author.id] = fingerprint(author, registry.base, web, cache)
+                seen[author.id] = fingerprint(author, registry.base, web, cache)
             except LlmTwinError as error:
                 context.log.error(str(error))
     before = read_cursor(context.cursor)

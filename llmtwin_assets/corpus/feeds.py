@@ -15,7 +15,7 @@ from functools import partial
 from typing import Any
 
 from llmtwin_assets.authors import FeedSource
-from llmtwin_assets.corpus import html_text
+from llmtwin_assets.corpus import articles, html_text
 from llmtwin_assets.corpus.articles import OTHERS, Rules, document, own_sites
 from llmtwin_assets.corpus.bylines import is_by
 from llmtwin_assets.corpus.canonical import clean_url, site_of
@@ -39,10 +39,15 @@ from resources.web import Limits, Response
 IMPORTER = "feed-1"
 LARGEST = 8 * 1024 * 1024  # bytes
 ENTRIES = 2000  # that are read of one feed
-POLLED = 900.0  # seconds between two looks of a sensor
+POLLED = 600.0  # seconds that a server's last answer is new enough for a sensor
 ENTITY = re.compile(r"<!ENTITY", re.IGNORECASE)
 XML_CHARSET = re.compile(rb"""^\s*<\?xml[^>]{0,100}encoding\s*=\s*["']([\w.:-]{2,40})""")
 DECLARATION = re.compile(r"\A\s*<\?xml[^>]*\?>")
+# What a feed says of itself before its first entry: many are dated anew at every request.
+HEAD = re.compile(rb"\A.*?<(?:item|entry)\b", re.DOTALL)
+DATED = re.compile(
+    rb"<((?:\w+:)?(?:lastBuildDate|pubDate|updated|modified|date))\b[^>]*>[^<]*</\1\s*>"
+)
 CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 # The link that a summary ends with.
 MORE = re.compile(
@@ -87,11 +92,23 @@ def read(source: FeedSource, context: Context, listing: Listing) -> None:
 
 
 def fingerprint(source: FeedSource, context: Context) -> str:
-    """Changes when the feed or the importer does. Asks at most every quarter of an hour."""
+    """Changes when the feed or the importer does. Asks at most every ten minutes."""
     with Fetcher(context, source.url) as fetcher:
         since = fetcher.clock() - POLLED
         body = fetcher.page(source.url, since, Limits(body=LARGEST)).body
-    return digest(IMPORTER.encode() + body)
+    return f"{_readers()} {_state(body)}"
+
+
+def _readers() -> str:
+    """The importers of what is in the feed and of what is on the pages of its summaries."""
+    return f"{IMPORTER}+{articles.IMPORTER}"
+
+
+def _state(body: bytes) -> str:
+    """Changes when the feed does, and not with the time at which it was made."""
+    head = HEAD.match(body)
+    end = head.end() if head else 0
+    return digest(DATED.sub(b"", body[:end]) + body[end:])
 
 
 def _read(source: FeedSource, context: Context, listing: Listing, fetcher: Fetcher) -> None:
@@ -102,10 +119,10 @@ def _read(source: FeedSource, context: Context, listing: Listing, fetcher: Fetch
         paid=source.consent == "paid",
         own=own_sites(context.author.sources),
     )
-    state = digest(f"{IMPORTER}{rules}{sorted(rules.own)}{context.author}".encode())
+    state = digest(f"{_readers()}{rules}{sorted(rules.own)}{context.author}".encode())
     memory = context.memory if context.memory.get("state") == state else {}
     response = fetcher.polite.get(source.url, _conditions(memory), Limits(body=LARGEST))
-    if response.status == 304 or digest(response.body) == memory.get("body"):
+    if response.status == 304 or _state(response.body) == memory.get("body"):
         listing.unchanged = True
         return
     entries = parse(response)
@@ -113,7 +130,7 @@ def _read(source: FeedSource, context: Context, listing: Listing, fetcher: Fetch
     if not listing.quarantined:  # with something to try again, the feed is asked for whole
         listing.memory = {
             "state": state,
-            "body": digest(response.body),
+            "body": _state(response.body),
             "etag": response.headers.get("etag"),
             "modified": response.headers.get("last-modified"),
         }
@@ -249,7 +266,8 @@ class _Feed:
         """List the author's entries."""
         for entry in self._theirs(entries):
             id_ = content_id(self.context.author.id, "feed", self.source.url, entry.id)
-            stamp = f"{IMPORTER}:{digest(f'{self.rules}{entry}'.encode())}"
+            by = IMPORTER if entry.whole else _readers()
+            stamp = f"{by}:{digest(f'{self.rules}{entry}'.encode())}"
             if self.context.known.get(id_) == stamp:
                 self.listing.unread.add(id_)
             else:

@@ -4,6 +4,7 @@ With several hands in a repository only the author's lines are read, by the whol
 commit that was read is the version, in each document's address.
 """
 
+import os
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -39,7 +40,7 @@ from resources.polite import Polite
 IMPORTER = "repository-1"
 FEWEST_WORDS = 20  # of an article
 FEWEST_LINES = 3  # of the author's in a source file that others wrote, too
-POLLED = 900.0  # seconds between two looks of a sensor
+POLLED = 600.0  # seconds that a server's last answer is new enough for a sensor
 HEADING = re.compile(r"^#{1,2} +(.+?)(?: +#+)?$|^(.+)\n(?:={3,}|-{3,})$", re.MULTILINE)
 WORDS = re.compile(r"\w+")
 # Where a file at a commit is shown, by host.
@@ -99,7 +100,7 @@ def read(source: RepositorySource, context: Context, listing: Listing) -> None:
 
 def fingerprint(source: RepositorySource, context: Context) -> str:
     """Changes with the repository's last commit and with the importer. Asks a server at most every
-    quarter of an hour."""
+    ten minutes."""
     return f"{IMPORTER} {_head(source, context)}"
 
 
@@ -109,13 +110,16 @@ def _head(source: RepositorySource, context: Context) -> str:
     web, cache = _online(source, context)
     note = _copy(source, cache).with_suffix(".head")
     now = context.clock().timestamp()
-    if note.is_file():
-        commit, _, asked = note.read_text("ascii").partition(" ")
-        if float(asked) > now - POLLED:
+    # The note's age is when the server answered; a note that a killed look left empty is none.
+    if note.is_file() and note.stat().st_mtime > now - POLLED:
+        commit = note.read_text("ascii")
+        if commit:
             return commit
+    web.refuse_late(source.url)
     commit = git.remote_head(source.url, web.web.guard)
     note.parent.mkdir(parents=True, exist_ok=True)
-    note.write_text(f"{commit} {now}", "ascii")
+    note.write_text(commit, "ascii")
+    os.utime(note, (now, now))
     return commit
 
 

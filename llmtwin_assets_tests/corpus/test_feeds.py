@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from llmtwin_assets.authors import FeedSource
-from llmtwin_assets.corpus import feeds
+from llmtwin_assets.corpus import articles, feeds
 from llmtwin_assets.corpus.feeds import UnreadableFeedError, is_cut
 from llmtwin_assets.corpus.reading import SourceMissingError
 from llmtwin_assets_tests.corpus.online import Online
@@ -252,6 +252,23 @@ def test_another_importer_or_other_bylines_read_the_feed_again(
         assert not listing.unchanged
 
 
+def test_another_reader_of_pages_reads_those_of_summaries_again_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Website({"/engines": article("The page itself.")}) as site:
+        entries = rss(item("whole"), item("engines", None, link=site.url("/engines")))
+        site.pages["/feed"] = conditional(entries, '"1"')
+        online = Online(tmp_path, site)
+        assert len(online.read(feeds, source(site)).listed) == 2
+        before = feeds.fingerprint(source(site), online.context())
+        monkeypatch.setattr(articles, "IMPORTER", "page-2")
+        assert feeds.fingerprint(source(site), online.context()) != before
+        listing = online.read(feeds, source(site))
+        assert (len(listing.listed), len(listing.unread)) == (1, 1)
+        assert {online.documents[id_].importer for id_ in listing.listed} == {"page-2"}
+        assert site.asked("/engines") == 1  # it is still known
+
+
 def test_an_edited_entry_is_another_version_of_the_same_document(tmp_path: Path) -> None:
     with Website({"/feed": xml(rss(item("a", f"<p>{WORDS}</p>")))}) as site:
         online = Online(tmp_path, site)
@@ -339,7 +356,7 @@ def test_a_feed_that_fails_is_a_failure_and_not_an_empty_feed(tmp_path: Path) ->
         Online(tmp_path, site).read(feeds, source(site))
 
 
-def test_the_fingerprint_changes_with_the_feed_and_asks_every_quarter_of_an_hour(
+def test_the_fingerprint_changes_with_the_feed_and_asks_every_ten_minutes(
     tmp_path: Path,
 ) -> None:
     with Website({"/feed": conditional(rss(item("a")), '"1"')}) as site:

@@ -239,7 +239,7 @@ def test_a_repository_that_cannot_be_fetched_is_a_failure(tmp_path: Path) -> Non
             Online(tmp_path, site).read(repositories, source)
 
 
-def test_the_fingerprint_changes_with_a_commit_and_asks_every_quarter_of_an_hour(
+def test_the_fingerprint_changes_with_a_commit_and_asks_every_ten_minutes(
     tmp_path: Path, work: Work
 ) -> None:
     first = work.commit(ADA, a_dot_py="x = 1\n")

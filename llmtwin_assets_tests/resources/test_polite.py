@@ -20,7 +20,7 @@ from resources.polite import (
     open_polite,
     retry_after,
 )
-from resources.web import TooManyRedirectsError, Web
+from resources.web import TooManyRedirectsError, TooSlowError, Web
 
 
 class Clock:
@@ -311,3 +311,21 @@ def test_the_deployment_says_what_may_be_reached_and_who_asks(tmp_path: Path) ->
         assert site.seen[-1].headers["user-agent"].endswith("; ada@example.org)")
         with open_polite(tmp_path, {}) as polite, pytest.raises(ForbiddenAddressError):
             polite.get(site.url("/other"))
+
+
+def test_after_its_time_nothing_is_asked_for_redirects_included(tmp_path: Path) -> None:
+    clock = Clock()
+    with Website({"/a": Page(status=302, headers={"Location": "/b"}), "/b": Page("b")}) as site:
+        polite = guest(tmp_path, site, clock=clock, delay=5.0, until=clock.now + 4)
+        with pytest.raises(HostBusyError, match="no time left"):
+            polite.get(site.url("/a"))
+        # /a was asked for at 5 s, after a pause that began in time; its redirect was not followed.
+        assert [seen.path for seen in site.seen] == ["/robots.txt", "/a"]
+
+
+def test_a_slow_answer_is_waited_for_as_long_as_the_manners_say(tmp_path: Path) -> None:
+    with Website({"/slow": Page("late", seconds=1.0)}) as site:
+        hurried = guest(tmp_path, site, answer=0.2, attempts=1)
+        with pytest.raises(TooSlowError):
+            hurried.get(site.url("/slow"))
+        assert guest(tmp_path, site).get(site.url("/slow")).body == b"late"
