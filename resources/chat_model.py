@@ -108,6 +108,7 @@ class ChatModel:
     budget: float | None = None
     concurrent: int = CONCURRENT
     timeout: float = TIMEOUT
+    attempts: int = ATTEMPTS
     wait: Wait = asyncio.sleep
 
     def estimate(self, prompts: Sequence[Prompt]) -> Cost:
@@ -248,7 +249,8 @@ class _Asking:
         import openai
 
         failure = Failure("unreachable", "it was never asked")
-        for attempt in range(ATTEMPTS):
+        attempts = self.model.attempts
+        for attempt in range(attempts):
             try:
                 reply = await asyncio.wait_for(self._once(prompt), self.model.timeout)
             except openai.APIStatusError as error:
@@ -272,9 +274,9 @@ class _Asking:
                 budget = self.model.budget
                 if budget is not None and self.spent + self.reserved > budget:
                     return Failure("budget", "empty replies used it up")
-            if attempt < ATTEMPTS - 1:
+            if attempt < attempts - 1:
                 await self.model.wait(wait)
-        return Failure(failure.kind, f"{failure.because}, {ATTEMPTS} times")
+        return Failure(failure.kind, f"{failure.because}, {attempts} times")
 
     async def _once(self, prompt: Prompt) -> Reply:
         options: dict[str, Any] = {}
