@@ -141,8 +141,8 @@ class Ours:
             Document(id_, "article", "", "", None, text, search_form(text), "", "train")
             for id_, text in corpus.texts.items()
         ]
-        chunks = chunk.refresh("bench", documents, tokens, embedder.count_tokens)
-        made = index.embed_new(chunks, {}, embedder, lambda _: None)
+        chunks = chunk.chunks_of("bench", documents, tokens, embedder.count_tokens)
+        made = index.embed(chunks, embedder, lambda _: None)
         self.store, self.embedder = EdgeVectors(folder), embedder
         self.store.build("bench", "v1", len(next(iter(made.values()))), index.points(chunks, made))
         self.spans = {c.id: (c.document_id, c.start, c.end) for c in chunks}
@@ -239,7 +239,9 @@ def systems(
         "ours without documents": mine.with_steps(replace(DEFAULT, documents=False)),
         "ours without self-query": mine.with_steps(replace(DEFAULT, self_query=False)),
         "ours and a variant": mine.with_steps(replace(DEFAULT, variants=1)),
-        "ours and parents": mine.with_steps(replace(DEFAULT, texts=corpus.texts.get)),
+        "ours and parents": mine.with_steps(
+            replace(DEFAULT, texts=lambda _, document: corpus.texts.get(document))
+        ),
     }
     if reranker:
         steps = replace(DEFAULT, reranker=Reranker(reranker))

@@ -227,8 +227,8 @@ def add_author(settings: Settings, author: str, model: Path) -> None:
         for number in range(DOCUMENTS)
     ]  # fmt: skip
     embedder, store = Embedder(settings.embedder), open_artifacts(settings.artifacts_url)
-    chunks = chunk.refresh(author, documents, embedder.max_tokens, embedder.count_tokens)
-    made = index.embed_new(chunks, {}, embedder, lambda _: None)
+    chunks = chunk.chunks_of(author, documents, embedder.max_tokens, embedder.count_tokens)
+    made = index.embed(chunks, embedder, lambda _: None)
     vectors: Any = open_vectors(settings.vectors_url)
     size = embedder.embed([""]).shape[1]
     vectors.build(author, "v1", size, index.points(chunks, made))

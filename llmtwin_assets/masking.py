@@ -11,10 +11,10 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-SECRET, EMAIL, CARD, IBAN, IP, PHONE = (
-    f"[{kind}]" for kind in ("secret", "e-mail", "card", "IBAN", "IP address", "phone")
+SECRET, EMAIL, CARD, IBAN, IP, PHONE, SSN = (
+    f"[{kind}]" for kind in ("secret", "e-mail", "card", "IBAN", "IP address", "phone", "SSN")
 )
-_MASKS = re.compile(r"\[(?:secret|e-mail|card|IBAN|IP address|phone)\]")
+_MASKS = re.compile(r"\[(?:secret|e-mail|card|IBAN|IP address|phone|SSN)\]")
 SHORTEST_SECRET = 8  # characters; shorter values stand in too many innocent places
 
 _SECRET_NAME = re.compile(
@@ -69,6 +69,15 @@ _IBAN = re.compile(r"(?<![A-Za-z0-9])[A-Za-z]{2}\d\d(?=[ \-\u00a0\u202f]?[A-Za-z
 _DIGITS = re.compile(r"(?<!\w)(?<!\d[.,])\d(?:[ \-\u00a0\u202f]?\d){11,}(?!\w)")
 _IPV4 = re.compile(r"(?<![\w.])(?<![A-Za-z]-)(?:\d{1,3}\.){3}\d{1,3}(?!\w|\.\w)")
 _IPV6 = re.compile(r"(?<![\w:.])[\dA-Fa-f]{0,4}:[\dA-Fa-f:.]{2,44}(?:%\w{1,16})?(?![\w:])")
+# Social security numbers as the US administration gives them out (no group of zeros, none that
+# begins with 666 or 9), and taxpayer numbers, which begin with 9 and have 50-65, 70-88, 90-92 or
+# 94-99 in the middle. Without hyphens only where the text calls it one.
+_SSN = re.compile(
+    r"(?<![\w-])(?:(?!000|666|9)\d{3}-(?!00)\d\d-(?!0000)\d{4}"
+    r"|9\d\d-(?:5\d|6[0-5]|7\d|8[0-8]|9[0-24-9])-\d{4})(?![\w-])"
+    r"|(?:(?<=SSN )|(?<=SSN: )|(?<=ecurity number )|(?<=ecurity number: ))"
+    r"\d{3} ?\d\d ?\d{4}(?![\w-])"
+)
 _PHONE = re.compile(
     r"""(?<![\w+)\]])(?<!\d[,:-])(?<!\w[./])(?<![A-Za-z]-)(?:
       (?:\+|00(?=[1-9]\d{0,2}[ ./-]))[1-9]\d{0,3}                        # +44 20 7946 0958
@@ -139,7 +148,8 @@ _CARDS = (
 
 def mask(text: str, secrets: Iterable[str] = ()) -> str:
     """``text`` with what is in ``secrets``, keys and passwords of known shapes, e-mail addresses,
-    payment cards (Luhn), IBANs (mod 97), IP addresses and phone numbers replaced by their kind."""
+    payment cards (Luhn), IBANs (mod 97), IP addresses, phone numbers and US social security numbers
+    replaced by their kind."""
     for secret in secrets:
         if secret in text:
             text = text.replace(secret, SECRET)
@@ -155,6 +165,7 @@ def mask(text: str, secrets: Iterable[str] = ()) -> str:
         text = _SPELT_EMAIL.sub(EMAIL, text)
     if text.count(":") > 1:
         text = _IPV6.sub(_ipv6, text)
+    text = _SSN.sub(SSN, text)
     text = _without_ibans(text)
     text = _DIGITS.sub(_cards, text)
     text = _IPV4.sub(_ipv4, text)

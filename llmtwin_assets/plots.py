@@ -67,7 +67,7 @@ def document_lengths(dates: Sequence[date | None], lengths: Sequence[int]) -> by
         if not dated:
             _say(axes, "no document has a date")
         else:
-            axes.scatter(*_columns(dated), s=22, color=BLUE, alpha=0.6, linewidth=0)
+            axes.plot(*_columns(dated), "o", ms=4.7, color=BLUE, alpha=0.6, mew=0)
             axes.set_yscale("log")
             _plain_numbers(axes)
             _date_labels(axes)

@@ -67,6 +67,7 @@ class Document:
     split: Split
     language: str | None = None  # ISO 639 code; of source code, the programming language's name
     masked: int = 0  # secrets and personal data taken out of it
+    words: int = 0  # runs of characters without white space, of its text
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +107,7 @@ class Passage:
     start: int
     end: int
     score: float
+    found: tuple[int, int] | None = None  # the span that was found, of a passage grown around it
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ they end in the event log, which cannot be erased per author.
 import hashlib
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -131,11 +131,18 @@ def headline(facts: Mapping[str, Any]) -> str:
 
 def save_table(frame: "pl.DataFrame", path: Path) -> Facts:
     """Write a frame as Parquet; returns its ``rows`` and ``schema`` facts."""
-    frame.write_parquet(path)
+    frame.write_parquet(path, compression="lz4")  # a third of the time, half as much space again
     return {
         "rows": frame.height,
         "schema": {name: str(type_) for name, type_ in frame.schema.items()},
     }
+
+
+def read_table(version: Version, name: str, columns: Sequence[str] | None = None) -> "pl.DataFrame":
+    """A table of a version, or some of its columns; raises ``DamagedArtifactError``."""
+    import polars as pl
+
+    return pl.read_parquet(version.file(name), columns=list(columns) if columns else None)
 
 
 def save_plots(folder: Path, plots: Mapping[str, bytes]) -> None:

@@ -113,12 +113,19 @@ def phone(rng: random.Random) -> str:
     return "".join(rng.choice("23456789") if char == "#" else char for char in form)
 
 
+def ssn(rng: random.Random) -> str:
+    area = rng.choice([area for area in range(1, 900) if area != 666])
+    number = (f"{area:03}", f"{rng.randrange(1, 100):02}", f"{rng.randrange(1, 10_000):04}")
+    return "-".join(number) if rng.random() < 0.8 else "SSN " + rng.choice([" ", ""]).join(number)
+
+
 KINDS: dict[str, tuple[Callable[[random.Random], str], str, float]] = {
     "e-mail": (email, masking.EMAIL, 0.99),
     "card": (card, masking.CARD, 0.99),
     "IBAN": (iban, masking.IBAN, 0.99),
     "IP address": (address, masking.IP, 0.99),
     "phone": (phone, masking.PHONE, 0.95),
+    "SSN": (ssn, masking.SSN, 0.99),
 }
 
 
@@ -131,7 +138,7 @@ def test_a_hundred_planted_items_of_a_kind_are_masked(
     missed = []
     for number in range(100):
         item = make(rng)
-        told = item.split(" ", 1)[1] if item.startswith(("tel.", "phone:")) else item
+        told = item.split(" ", 1)[1] if item.startswith(("tel.", "phone:", "SSN")) else item
         shown = mask(SENTENCES[number % len(SENTENCES)].format(item))
         if told in shown or label not in shown:
             missed.append((item, shown))
@@ -166,6 +173,7 @@ ORDINARY = [
     "A file that begins with -----BEGIN PRIVATE KEY----- holds a key; never share it.",
     "He said “at 7 (at the latest)” and [1] cites James Madison, No. 10, 1787-11-22.",
     "GB12 is no account, AT 12 3456 is a plate, and DE89370400440532013001 has a wrong check.",
+    "Parts 666-12-3456, 000-12-3456, 123-00-4567, 123-45-67890, A123-45-6789 and 987-49-1234.",
     "Bearer tokens, secret keys, passwords: the token is a word here, the password another.",
     "| a | b |\n|---|---|\n| 01 | 02 |\n| 2024 | 0.5 |\n| 10 | 20 | 30 | 40 |",
 ]

@@ -120,6 +120,7 @@ class ChatModel:
     budget: float | None = None
     concurrent: int = CONCURRENT
     timeout: float = TIMEOUT
+    attempts: int = ATTEMPTS
     wait: Wait = asyncio.sleep
     clock: Callable[[], float] = time.time
 
@@ -291,7 +292,8 @@ class _Asking:
         import openai
 
         failure = Failure("unreachable", "it was never asked")
-        for attempt in range(ATTEMPTS):
+        attempts = self.model.attempts
+        for attempt in range(attempts):
             wait = _backoff(attempt)
             try:
                 reply = await asyncio.wait_for(self._once(prompt), self.model.timeout)
@@ -314,9 +316,9 @@ class _Asking:
                 budget = self.model.budget
                 if budget is not None and self.spent + self.reserved > budget:
                     return Failure("budget", "empty replies used it up")
-            if attempt < ATTEMPTS - 1:
+            if attempt < attempts - 1:
                 await self.model.wait(wait)
-        return Failure(failure.kind, f"{failure.because}, {ATTEMPTS} times")
+        return Failure(failure.kind, f"{failure.because}, {attempts} times")
 
     def _pay(self, name: str, prompt: Prompt, reply: Reply) -> None:
         """Count a reply, and keep it if it is what was asked for."""

@@ -70,9 +70,24 @@ def read(source: FolderSource, context: Context, listing: Listing) -> None:
 def matching_files(source: FolderSource, root: Path) -> list[Path]:
     """Files that the source includes, in a stable order. Links that leave the folder are not
     followed, so that a shared folder cannot reach other files of the machine."""
-    found = {path for pattern in source.include for path in root.glob(pattern) if path.is_file()}
+    found = {
+        os.fspath(path): path
+        for pattern in source.include
+        for path in root.glob(pattern)
+        if path.is_file()
+    }
     inside = root.resolve()
-    return sorted(path for path in found if path.resolve().is_relative_to(inside))
+    folders = {
+        folder: Path(folder).resolve().is_relative_to(inside)
+        for folder in set(map(os.path.dirname, found))
+    }
+
+    def stays(name: str) -> bool:
+        if os.path.islink(name):
+            return Path(name).resolve().is_relative_to(inside)
+        return folders[os.path.dirname(name)]
+
+    return [found[name] for name in sorted(found) if stays(name)]
 
 
 def fingerprint(source: FolderSource, context: Context) -> str:

@@ -6,8 +6,11 @@ from pathlib import Path
 import dagster as dg
 
 from llmtwin_assets.datasets import instruct
-from llmtwin_assets.features.assets import cleaned_documents, read_documents
-from llmtwin_assets.features.chunk import same_documents
+from llmtwin_assets.features.assets import (
+    cleaned_documents,
+    read_documents,
+    unchanged_documents,
+)
 from llmtwin_assets.records import Document, InstructSample, from_frame, to_frame
 from llmtwin_assets.steps import Facts, Step, author_asset, save_plots, save_table
 from resources.artifacts import ArtifactStore, Version
@@ -28,8 +31,7 @@ def instruct_dataset(
         documents, before = read_documents(cleaned), step.previous()
         unchanged: set[str] = set()
         if before and before.facts["code"] == instruct.VERSION:
-            earlier = artifacts.version(step.author, "cleaned_documents", before.facts["made_of"])
-            unchanged = same_documents(documents, read_documents(earlier))
+            unchanged = unchanged_documents(artifacts, cleaned, before.facts["made_of"])
         known = _read(before, CANDIDATES) if before and unchanged else []
         found = instruct.candidates(documents, unchanged, known)
         save_table(to_frame(InstructSample, found), folder / CANDIDATES)

@@ -1,25 +1,31 @@
-"""The feature assets: cleaned documents, chunks, embeddings."""
+"""The feature assets: cleaned documents, chunks, embeddings.
 
-from collections import Counter
-from functools import partial
+Rows that are as they were stay in their tables; only what is new or edited becomes records.
+"""
+
+from functools import cache, partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
 from llmtwin_assets.corpus.assets import raw_articles, raw_posts, raw_repositories
 from llmtwin_assets.features import chunk as chunking
-from llmtwin_assets.features import clean, index, split
+from llmtwin_assets.features import clean, compared, index, split
 from llmtwin_assets.features import documents as documents_
 from llmtwin_assets.features.left_out import left_out_page
-from llmtwin_assets.records import Chunk, Document, from_frame, to_frame
-from llmtwin_assets.steps import Facts, Step, author_asset, save_plots, save_table
+from llmtwin_assets.features.near_duplicates import SAME
+from llmtwin_assets.records import Chunk, Document, from_frame
+from llmtwin_assets.steps import Facts, Step, author_asset, read_table, save_plots, save_table
 from resources.artifacts import ArtifactStore, Version
 from resources.documents import DocumentStore
 from resources.embedder import Embedder
 from resources.vectors import VectorStore
 
-CHUNKS = "chunks.parquet"
+if TYPE_CHECKING:
+    import polars as pl
+
+DOCUMENTS, CHUNKS, VECTORS = "documents.parquet", "chunks.parquet", "embeddings.parquet"
 LEAST_KEPT = 0.999  # share of visible characters, in cleaning and in chunking
 
 
@@ -37,38 +43,44 @@ def cleaned_documents(
     upstream = ("raw_articles", "raw_posts", "raw_repositories")
     content = [step.input(asset).facts["content"] for asset in upstream]
     hashes, splits = documents.hashes(step.author), documents.splits(step.author)
+    before = _reusable(step.previous(), clean.VERSION, "kept_share")
 
-    def refreshed() -> documents_.Refreshed:
-        before = _reusable(step.previous(), clean.VERSION, "kept_share")
+    @cache
+    def now() -> tuple[documents_.Refreshed, compared.Compared]:
         fetch = partial(documents.documents, step.author, None)
-        return documents_.refresh(hashes, fetch, read_documents(before))
+        found = documents_.refresh(hashes, fetch, _table(before, DOCUMENTS))
+        texts = found.documents.select("id", "text", hash="raw_hash")
+        return found, compared.compare(texts, SAME, _known_pairs(before))
 
     if hashes.keys() - splits.keys():
-        splits = documents_.decide_splits(documents, step.author, refreshed().documents)
+        found, pairs = now()
+        alike = [(a, b) for a, b, _ in pairs.found()]
+        splits = documents_.decide_splits(documents, step.author, found.documents, alike)
 
     def build(folder: Path) -> Facts:
-        before = _reusable(step.previous(), clean.VERSION, "kept_share")
-        now = refreshed()
-        rows = documents_.with_splits(now.documents, splits)
-        facts = save_table(to_frame(Document, rows), folder / "documents.parquet")
-        words = {row.id: len(row.text.split()) for row in rows}
-        held = [row.id for row in rows if row.split == "held-out"]
-        if rows:
+        found, pairs = now()
+        rows = documents_.with_splits(found.documents, splits)
+        pairs.save(folder)
+        facts = save_table(rows, folder / DOCUMENTS)
+        if rows.height:
             from llmtwin_assets.plots import histogram
 
-            save_plots(folder, {"words": histogram(list(words.values()), "words", "Documents")})
+            save_plots(folder, {"words": histogram(rows["words"].to_list(), "words", "Documents")})
+        held = rows.filter(split="held-out")
         return facts | {
             "code": clean.VERSION,
-            "kept_share": min(now.kept_share, float(before.facts["kept_share"]) if before else 1.0),
-            "words": sum(words.values()),
-            "held_out": len(held),
+            "kept_share": min(
+                found.kept_share, float(before.facts["kept_share"]) if before else 1.0
+            ),
+            "words": rows["words"].sum(),
+            "held_out": held.height,
             "figures": {
-                "documents": len(rows),
-                "documents cleaned anew": now.cleaned,
-                "words": sum(words.values()),
-                "held out": len(held),
-                "words held out": sum(words[id_] for id_ in held),
-                "masked": sum(row.masked for row in rows),
+                "documents": rows.height,
+                "documents cleaned anew": found.cleaned,
+                "words": rows["words"].sum(),
+                "held out": held.height,
+                "words held out": held["words"].sum(),
+                "masked": rows["masked"].sum(),
                 **{f"language: {code}": count for code, count in _languages(rows)},
             },
         }
@@ -90,29 +102,31 @@ def chunks(
 
     def build(folder: Path) -> Facts:
         before = _reusable(step.previous(), split.VERSION, "coverage")
-        documents = read_documents(cleaned)
+        documents = read_table(cleaned, DOCUMENTS)
         unchanged: set[str] = set()
         if before and before.facts["embedder"] == embedder.digest:
-            earlier = artifacts.version(step.author, "cleaned_documents", before.facts["made_of"])
-            unchanged = chunking.same_documents(documents, read_documents(earlier))
+            unchanged = unchanged_documents(artifacts, cleaned, before.facts["made_of"])
         rows = chunking.refresh(
             step.author,
             documents,
             min(split.MATCH, embedder.max_tokens),
             embedder.count_tokens,
             unchanged,
-            _read(Chunk, before, CHUNKS) if unchanged else (),
+            _table(before, CHUNKS),
         )
-        rows = chunking.with_twins(rows)
-        left_out = sum(bool(row.twin) for row in rows)
+        texts = rows.select("id", "text", hash="text_hash")
+        pairs = compared.compare(texts, chunking.NEARLY, _known_pairs(before))
+        pairs.save(folder)
+        rows = chunking.with_twins(rows, pairs.found())
+        left_out = int((rows["twin"] != "").sum())
         if left_out:
             (folder / "report.html").write_text(left_out_page(rows), "utf-8")
-        facts = save_table(to_frame(Chunk, rows), folder / CHUNKS)
-        tokens = [row.tokens for row in rows]
-        if rows:
+        facts = save_table(rows, folder / CHUNKS)
+        longest = max(rows["tokens"], default=0)
+        if rows.height:
             from llmtwin_assets.plots import histogram
 
-            save_plots(folder, {"tokens": histogram(tokens, "tokens", "Chunks")})
+            save_plots(folder, {"tokens": histogram(rows["tokens"].to_list(), "tokens", "Chunks")})
         return facts | {
             "code": split.VERSION,
             "made_of": cleaned.digest,
@@ -120,15 +134,15 @@ def chunks(
             # Unchanged documents are covered as they were.
             "coverage": min(
                 float(before.facts["coverage"]) if before and unchanged else 1.0,
-                _coverage([d for d in documents if d.id not in unchanged], rows),
+                _coverage(documents, rows, unchanged),
             ),
-            "longest": max(tokens, default=0),
+            "longest": longest,
             "limit": embedder.max_tokens,
             "figures": {
-                "chunks": len(rows),
+                "chunks": rows.height,
                 "left out for a twin": left_out,
-                "longest (tokens)": max(tokens, default=0),
-                "documents split anew": len(documents) - len(unchanged),
+                "longest (tokens)": longest,
+                "documents split anew": documents.height - len(unchanged),
             },
         }
 
@@ -151,21 +165,21 @@ def embeddings(
         before = step.previous()
         if before and before.facts["embedder"] != embedder.digest:
             before = None
-        rows = read_chunks(made_of)
-        known = _read_vectors(before)
+        rows = _indexed(made_of)
+        known = _table(before, VECTORS)
         if before and before.facts.get("code") != index.VERSION:
             before = None  # its vectors are good, its points are of another form
-        made = index.embed_new(rows, known, embedder, context.log.info)
-        facts = _save_vectors(made, folder / "embeddings.parquet")
+        made, new = index.refresh(rows, known, embedder, context.log.info)
+        facts = save_table(made, folder / VECTORS)
         base = before.digest if before and vectors.has(step.author, before.digest) else None
         old = artifacts.version(step.author, "chunks", before.facts["made_of"]) if before else None
-        change = index.difference(rows, read_chunks(old) if base and old else ())
-        size = len(next(iter(made.values()), ()))
+        change = index.difference(rows, _indexed(old) if base and old else None)
+        size = made["vector"].to_numpy().shape[1] if rows.height else 0
         stored = vectors.build(
             step.author,
             step.digest(inputs),
             size,
-            index.points(change.upsert, made),
+            index.points(change.upsert, index.vectors_of(change.upsert, made)),
             change.delete,
             base if old else None,
         )
@@ -173,12 +187,12 @@ def embeddings(
             "code": index.VERSION,
             "made_of": made_of.digest,
             "embedder": embedder.digest,
-            "chunks": len(rows),
+            "chunks": rows.height,
             "points": stored,
             "figures": {
                 "points": stored,
                 "dimensions": size,
-                "texts embedded": len(made.keys() - known.keys()),
+                "texts embedded": new,
                 "points written": len(change.upsert),
                 "points deleted": len(change.delete),
             },
@@ -192,22 +206,40 @@ def embeddings(
 
 def read_documents(version: Version | None) -> list[Document]:
     """The rows of a version of cleaned_documents; none without one."""
-    return _read(Document, version, "documents.parquet")
+    return from_frame(Document, read_table(version, DOCUMENTS)) if version else []
 
 
 def read_chunks(version: Version | None) -> list[Chunk]:
     """The rows of a version of chunks that are indexed; none without one."""
-    return [row for row in _read(Chunk, version, CHUNKS) if not row.twin]
+    return from_frame(Chunk, _indexed(version)) if version else []
 
 
-def _languages(documents: list[Document]) -> list[tuple[str, int]]:
-    return Counter(document.language or "unknown" for document in documents).most_common(3)
+def unchanged_documents(artifacts: ArtifactStore, now: Version, before: str) -> set[str]:
+    """Ids of the documents that are in two versions of cleaned_documents exactly alike; ``before``
+    is a digest. None when that version is gone or was cleaned otherwise."""
+    earlier = artifacts.version(now.author, now.asset, before)
+    if earlier is None or earlier.facts["code"] != now.facts["code"]:
+        return set()
+    told = ["id", "raw_hash", "split"]  # what decides a row
+    is_, was = (read_table(version, DOCUMENTS, told) for version in (now, earlier))
+    return set(is_.join(was, on=told, how="semi")["id"])
 
 
-def _read(kind: Any, version: Version | None, name: str) -> list[Any]:
-    import polars as pl
+def _table(version: Version | None, name: str) -> "pl.DataFrame | None":
+    return read_table(version, name) if version else None
 
-    return from_frame(kind, pl.read_parquet(version.file(name))) if version else []
+
+def _known_pairs(version: Version | None) -> compared.Compared | None:
+    return compared.load(version.path) if version else None
+
+
+def _indexed(version: Version) -> "pl.DataFrame":
+    return read_table(version, CHUNKS).filter(twin="")
+
+
+def _languages(documents: "pl.DataFrame") -> list[tuple[str, int]]:
+    counts = documents["language"].fill_null("unknown").value_counts(sort=True)
+    return list(counts.head(3).iter_rows())
 
 
 def _reusable(version: Version | None, code: str, share: str) -> Version | None:
@@ -217,38 +249,23 @@ def _reusable(version: Version | None, code: str, share: str) -> Version | None:
     return version
 
 
-def _read_vectors(version: Version | None) -> dict[str, Any]:
+def _coverage(documents: "pl.DataFrame", rows: "pl.DataFrame", unchanged: set[str]) -> float:
+    """The smallest share of a document's visible characters that its chunks cover, of those that
+    are not ``unchanged``."""
     import polars as pl
 
-    if version is None:
-        return {}
-    frame = pl.read_parquet(version.file("embeddings.parquet"))
-    return dict(zip(frame["text_hash"], frame["vector"].to_numpy(), strict=True))
-
-
-def _save_vectors(vectors: index.Vectors, path: Path) -> Facts:
-    import numpy as np
-    import polars as pl
-
-    matrix = np.stack(list(vectors.values())) if vectors else np.zeros((0, 1), np.float32)
-    frame = pl.DataFrame(
-        {"text_hash": list(vectors), "vector": matrix},
-        schema={"text_hash": pl.String, "vector": pl.Array(pl.Float32, matrix.shape[1])},
-    )
-    return save_table(frame, path)
-
-
-def _coverage(documents: list[Document], rows: list[Chunk]) -> float:
-    """The smallest share of a document's visible characters that its chunks cover."""
+    changed = documents.filter(~pl.col("id").is_in(unchanged))
+    new = rows.join(changed, left_on="document_id", right_on="id", how="semi")
     spans: dict[str, list[split.Span]] = {}
-    for row in rows:
-        spans.setdefault(row.document_id, []).append(split.Span(row.start, row.end, row.tokens))
-    shares = map(partial(_covered, spans), documents)
-    return min(shares, default=1.0)
-
-
-def _covered(spans: dict[str, list[split.Span]], document: Document) -> float:
-    return split.coverage(document.text, spans.get(document.id, []))
+    for id_, *span in new.select("document_id", "start", "end", "tokens").iter_rows():
+        spans.setdefault(id_, []).append(split.Span(*span))
+    return min(
+        (
+            split.coverage(text, spans.get(id_, []))
+            for id_, text in changed.select("id", "text").iter_rows()
+        ),
+        default=1.0,
+    )
 
 
 assets = [cleaned_documents, chunks, embeddings]

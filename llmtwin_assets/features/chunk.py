@@ -1,21 +1,29 @@
 """Chunks from cleaned documents. One edited document costs one document's splitting."""
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Collection, Iterable, Iterator
+from typing import TYPE_CHECKING
 
 from llmtwin_assets.features.clean import search_form
-from llmtwin_assets.features.near_duplicates import pairs, runs_of, twins
+from llmtwin_assets.features.near_duplicates import twins
 from llmtwin_assets.features.split import CountTokens, WordTokens, chunk_spans
-from llmtwin_assets.records import Chunk, Document, content_id
+from llmtwin_assets.records import Chunk, Document, content_id, from_frame, to_frame
+
+if TYPE_CHECKING:
+    import polars as pl
 
 NEARLY = 0.9  # share of runs of words in common from which on a chunk adds nothing to another
 
 
 def chunks_of(
-    author: str, document: Document, limit: int, count_tokens: CountTokens
-) -> Iterator[Chunk]:
-    """The document's chunks in order."""
+    author: str, documents: Iterable[Document], limit: int, count_tokens: CountTokens
+) -> list[Chunk]:
+    """The chunks of documents, in order, of at most ``limit`` tokens."""
+    count = WordTokens(count_tokens)
+    return [chunk for document in documents for chunk in _of(author, document, limit, count)]
+
+
+def _of(author: str, document: Document, limit: int, count_tokens: CountTokens) -> Iterator[Chunk]:
     spans = chunk_spans(document.text, limit, count_tokens)
     for position, span in enumerate(spans):
         text = document.text[span.start : span.end]
@@ -43,44 +51,43 @@ def chunks_of(
 
 def refresh(
     author: str,
-    documents: Iterable[Document],
+    documents: "pl.DataFrame",
     limit: int,
     count_tokens: CountTokens,
-    unchanged: Iterable[str] = (),
-    before: Iterable[Chunk] = (),
-) -> list[Chunk]:
-    """The chunks of all documents; those of ``unchanged`` documents (ids) are taken from
-    ``before``."""
-    kept = set(unchanged)
-    old: dict[str, list[Chunk]] = {}
-    for chunk in before:
-        old.setdefault(chunk.document_id, []).append(chunk)
-    chunks: list[Chunk] = []
-    count = WordTokens(count_tokens)
-    for document in documents:
-        if document.id in kept and document.id in old:
-            chunks += old[document.id]
-        else:
-            chunks += chunks_of(author, document, limit, count)
-    return chunks
+    unchanged: Collection[str] = (),
+    before: "pl.DataFrame | None" = None,
+) -> "pl.DataFrame":
+    """A table of the chunks of all documents, by document and position; those of ``unchanged``
+    documents (ids) are taken from ``before``."""
+    import polars as pl
+
+    before = to_frame(Chunk, []) if before is None else before
+    kept = before.filter(pl.col("document_id").is_in(list(unchanged)))
+    fresh = documents.join(kept, left_on="id", right_on="document_id", how="anti")
+    made = chunks_of(author, from_frame(Document, fresh), limit, count_tokens)
+    return pl.concat([kept, to_frame(Chunk, made)]).sort("document_id", "position")
 
 
-def with_twins(chunks: Sequence[Chunk]) -> list[Chunk]:
-    """The chunks, each that is nearly the same as one before it with that one as its twin. Train
-    chunks come before held-out ones, so that a filter by split loses nothing."""
-    order = sorted(range(len(chunks)), key=lambda n: (chunks[n].split != "train", n))
-    found = pairs(runs_of([chunks[n].text for n in order]), NEARLY)
-    gone = {order[n]: chunks[order[twin]].id for n, twin in twins(len(order), found).items()}
-    return [
-        chunk if chunk.twin == gone.get(n, "") else replace(chunk, twin=gone.get(n, ""))
-        for n, chunk in enumerate(chunks)
-    ]
+def with_twins(chunks: "pl.DataFrame", pairs: Collection[tuple[str, str, float]]) -> "pl.DataFrame":
+    """The chunks, each that is nearly the same as one before it with that one as its twin.
+    ``pairs`` are (id, id, share in common). Train chunks come before held-out ones, so that a
+    filter by split loses nothing."""
+    import polars as pl
+
+    alike = {id_ for a, b, _ in pairs for id_ in (a, b)}
+    involved = chunks.filter(pl.col("id").is_in(alike))
+    ids = involved.sort(pl.col("split") != "train", maintain_order=True)["id"].to_list()
+    place = {id_: n for n, id_ in enumerate(ids)}
+    found = [(*_ordered(place[a], place[b]), share) for a, b, share in pairs]
+    gone = twins(len(ids), found)
+    named = {ids[n]: ids[twin] for n, twin in gone.items()}
+    return chunks.with_columns(
+        pl.col("id").replace_strict(named, default="", return_dtype=pl.String).alias("twin")
+    )
 
 
-def same_documents(now: Sequence[Document], before: Sequence[Document]) -> set[str]:
-    """Ids of the documents that are exactly as they were."""
-    known = {document.id: document for document in before}
-    return {document.id for document in now if known.get(document.id) == document}
+def _ordered(a: int, b: int) -> tuple[int, int]:
+    return (a, b) if a < b else (b, a)
 
 
 def embedding_text(chunk: Chunk) -> str:

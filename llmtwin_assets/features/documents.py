@@ -1,26 +1,29 @@
 """Cleaned documents from raw ones. One edited document costs one document's cleaning."""
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
 from datetime import date
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from llmtwin_assets.features.clean import clean, search_form, visible
 from llmtwin_assets.features.holdout import Candidate, assign
 from llmtwin_assets.features.language import language_of
 from llmtwin_assets.masking import mask, masks
-from llmtwin_assets.records import Document, Split
+from llmtwin_assets.records import Document, Split, to_frame
 from resources.documents import DocumentStore
+
+if TYPE_CHECKING:
+    import polars as pl
 
 Fetch = Callable[[Collection[str]], Iterable[Mapping[str, Any]]]
 
 
 @dataclass(frozen=True)
 class Refreshed:
-    """All documents, ordered by id; how many of them were cleaned now; and the smallest share of
-    its visible characters that one of those kept."""
+    """A table of all documents, ordered by id; how many of them were cleaned now; and the smallest
+    share of its visible characters that one of those kept."""
 
-    documents: list[Document]
+    documents: "pl.DataFrame"
     cleaned: int
     kept_share: float
 
@@ -42,6 +45,7 @@ def cleaned(raw: Mapping[str, Any], split: Split = "train") -> Document:
         split=split,
         language=language if raw["kind"] == "repository" else language_of(text) or language,
         masked=masks(text) - masks(whole),
+        words=len(text.split()),
     )
 
 
@@ -59,37 +63,50 @@ def masked(text: str) -> str:
     return "\n".join(lines)
 
 
-def refresh(hashes: Mapping[str, str], fetch: Fetch, before: Iterable[Document]) -> Refreshed:
+def refresh(
+    hashes: Mapping[str, str], fetch: Fetch, before: "pl.DataFrame | None" = None
+) -> Refreshed:
     """The cleaned form of the documents in ``hashes`` (id -> raw hash). Those whose hash is as
     ``before`` are taken over; the raw form of the others is fetched by id."""
-    known = {d.id: d for d in before if hashes.get(d.id) == d.raw_hash}
-    raw = list(fetch(hashes.keys() - known.keys()))
-    shares = []
-    for row in raw:
-        known[row["id"]] = cleaned(row)
-        shares.append(kept_share(row["text"], clean(row["text"])))
-    documents = [known[id_] for id_ in sorted(known)]
-    return Refreshed(documents, len(raw), min(shares, default=1.0))
+    import polars as pl
+
+    before = to_frame(Document, []) if before is None else before
+    kept = before.join(_table(hashes, "raw_hash"), on=["id", "raw_hash"], how="semi")
+    rows, shares = [], []
+    for raw in fetch(hashes.keys() - set(kept["id"])):
+        rows.append(cleaned(raw))
+        shares.append(kept_share(raw["text"], clean(raw["text"])))
+    documents = pl.concat([kept, to_frame(Document, rows)]).sort("id")
+    return Refreshed(documents, len(rows), min(shares, default=1.0))
 
 
 def decide_splits(
-    store: DocumentStore, author: str, documents: Sequence[Document]
+    store: DocumentStore,
+    author: str,
+    documents: "pl.DataFrame",
+    alike: Iterable[tuple[str, str]],
 ) -> dict[str, str]:
-    """id -> split of every document that ever had one; new ones are decided and remembered."""
+    """id -> split of every document that ever had one; new ones are decided and remembered.
+    ``alike`` are pairs of documents (ids) of nearly the same text."""
     known = store.splits(author)
-    candidates = [Candidate(d.id, d.published, d.text) for d in documents]
-    store.keep_splits(author, assign(candidates, known))
+    candidates = [Candidate(*row) for row in documents.select("id", "published").iter_rows()]
+    store.keep_splits(author, assign(candidates, known, alike))
     return store.splits(author)
 
 
-def with_splits(documents: Iterable[Document], splits: Mapping[str, str]) -> list[Document]:
+def with_splits(documents: "pl.DataFrame", splits: Mapping[str, str]) -> "pl.DataFrame":
     """The same documents, each with its own split."""
-    return [
-        document
-        if document.split == splits[document.id]
-        else replace(document, split="held-out" if document.split == "train" else "train")
-        for document in documents
-    ]
+    given = documents.drop("split").join(
+        _table(splits, "split"), on="id", how="left", maintain_order="left"
+    )
+    return given.select(documents.columns)
+
+
+def _table(values: Mapping[str, str], name: str) -> "pl.DataFrame":
+    import polars as pl
+
+    columns = {"id": list(values), name: list(values.values())}
+    return pl.DataFrame(columns, schema={"id": pl.String, name: pl.String})
 
 
 def kept_share(raw: str, text: str) -> float:

@@ -7,11 +7,10 @@ share of their group up to 15 % of what is there by then. With two documents or 
 out.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from llmtwin_assets.features.near_duplicates import pairs, runs_of
 from llmtwin_assets.records import Split
 
 SHARE = 0.15
@@ -19,15 +18,19 @@ SHARE = 0.15
 
 @dataclass(frozen=True)
 class Candidate:
-    """What the rule looks at: the id, the date if there is one, and the text."""
+    """What the rule looks at: the id, and the date if there is one."""
 
     id: str
     published: date | None
-    text: str
 
 
-def assign(candidates: Sequence[Candidate], known: Mapping[str, str]) -> dict[str, Split]:
-    """Splits of the candidates that are not in ``known`` (id -> split), by the rule above."""
+def assign(
+    candidates: Sequence[Candidate],
+    known: Mapping[str, str],
+    alike: Iterable[tuple[str, str]] = (),
+) -> dict[str, Split]:
+    """Splits of the candidates that are not in ``known`` (id -> split), by the rule above.
+    ``alike`` are pairs of candidates (ids) whose texts are nearly the same."""
     splits: dict[str, Split] = {}
     dated = [c for c in candidates if c.published is not None]
     undated = [c for c in candidates if c.published is None]
@@ -40,7 +43,7 @@ def assign(candidates: Sequence[Candidate], known: Mapping[str, str]) -> dict[st
         newest = next((c for c in [*dated, *undated] if c.id in splits), None)
         if newest is not None:
             splits[newest.id] = "held-out"
-    return _together(candidates, known, splits)
+    return {**splits, **_together(alike, known, splits)}
 
 
 def _fill(group: Sequence[Candidate], known: Mapping[str, str], wanted: int) -> dict[str, Split]:
@@ -55,28 +58,27 @@ def _fill(group: Sequence[Candidate], known: Mapping[str, str], wanted: int) -> 
 
 
 def _together(
-    candidates: Sequence[Candidate], known: Mapping[str, str], splits: dict[str, Split]
+    alike: Iterable[tuple[str, str]], known: Mapping[str, str], splits: Mapping[str, Split]
 ) -> dict[str, Split]:
-    """Give documents of nearly the same text the split of those that had one first; held-out wins
-    among several, because held-out text must train nothing."""
-    ids = [candidate.id for candidate in candidates]
-    joined = {id_: id_ for id_ in ids}
+    """Of new documents of nearly the same text as others: the split of those that had one first;
+    held-out wins among several, because held-out text must train nothing."""
+    joined: dict[str, str] = {}
 
     def root(id_: str) -> str:
-        while joined[id_] != id_:
+        while joined.setdefault(id_, id_) != id_:
             id_ = joined[id_]
         return id_
 
-    for a, b, _ in pairs(runs_of([candidate.text for candidate in candidates])):
-        first, second = sorted((root(ids[a]), root(ids[b])))
+    for pair in alike:
+        first, second = sorted(map(root, pair))
         joined[second] = first
     together: dict[str, list[str]] = {}
-    for id_ in ids:
+    for id_ in list(joined):
         together.setdefault(root(id_), []).append(id_)
+    given: dict[str, Split] = {}
     for group in together.values():
         new = [id_ for id_ in group if id_ not in known]
         earlier = {known[id_] for id_ in group if id_ in known}
-        given = earlier or {splits[id_] for id_ in new}
-        split: Split = "held-out" if "held-out" in given else "train"
-        splits.update(dict.fromkeys(new, split))
-    return splits
+        among = earlier or {splits[id_] for id_ in new}
+        given |= dict.fromkeys(new, "held-out" if "held-out" in among else "train")
+    return given

@@ -14,6 +14,7 @@ import unicodedata
 from collections.abc import Sequence
 from functools import lru_cache
 from itertools import pairwise
+from math import ceil
 from typing import TYPE_CHECKING, Any
 
 from llmtwin_assets.features.words import UNSPACED
@@ -66,6 +67,11 @@ def jaccard(a: "Hashes", b: "Hashes") -> float:
     places = a.searchsorted(b)
     shared = int((a[places.clip(max=len(a) - 1)] == b).sum())
     return shared / (len(a) + len(b) - shared)
+
+
+def shared_at_least(size: int, same: float) -> int:
+    """How many of its ``size`` runs a text has in common with one that is nearly the same."""
+    return ceil(same * size - 1e-9)
 
 
 def twins(count: int, found: Sequence[tuple[int, int, float]]) -> dict[int, int]:

@@ -2,6 +2,7 @@
 
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 
@@ -14,6 +15,7 @@ from llmtwin_assets.features.assets import (
 )
 from llmtwin_assets.records import Passage
 from llmtwin_assets.retrieval import report, search
+from llmtwin_assets.retrieval.chat import asking, chat_model
 from llmtwin_assets.retrieval.questions import questions
 from llmtwin_assets.retrieval.scores import FIRST
 from llmtwin_assets.settings import Settings
@@ -37,11 +39,16 @@ def retrieval_report(
     documents, what each step of it adds, and the questions it answers worst."""
     step = Step(context, artifacts)
     index = step.input("embeddings")
-    steps = search.steps_for(settings.reranker)
+    model = chat_model(settings.home)
+    chat = asking(model)
+    steps = search.steps_for(settings.reranker, chat)
+    inputs: dict[str, Any] = {"index": index.digest, "reranker": settings.reranker}
+    if model is not None:
+        inputs["chat"] = [model.url, model.model]
 
     def build(folder: Path) -> Facts:
         rows = read_chunks(step.input("chunks"))
-        asked = questions(read_documents(step.input("cleaned_documents")), rows)
+        asked = questions(read_documents(step.input("cleaned_documents")), rows, chat)
 
         def find(question: str, way: search.Steps) -> list[Passage]:
             return search.retrieve(step.author, question, FIRST, vectors, embedder, steps=way)
@@ -60,7 +67,7 @@ def retrieval_report(
         (folder / "report.html").write_text(page, "utf-8")
         return measured | {"figures": report.headline(measured)}
 
-    return step.publish({"index": index.digest, "reranker": settings.reranker}, build)
+    return step.publish(inputs, build)
 
 
 assets = [retrieval_report]

@@ -4,31 +4,52 @@ The parent is computed from the document's structure: whole paragraphs around th
 its section, as many as fit. It is a span of the same text, so a citation stays verbatim.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from llmtwin_assets.features.split import HEADING, paragraphs
 from llmtwin_assets.records import Passage
+from resources.artifacts import ArtifactStore
 
 ROOM = 1500  # characters of a parent: a screen of text
 
-Texts = Callable[[str], str | None]  # document id -> its text, if there is one
+Texts = Callable[[str, str], str | None]  # author, document id -> its text, if there is one
 
 
-def expand(passages: Sequence[Passage], texts: Texts, room: int = ROOM) -> list[Passage]:
-    """Each passage grown to its parent, best first and numbered from 1; passages of one parent
-    become one. A passage that its document's text does not have as it was indexed stays as it
-    is."""
+def expand(
+    author: str, passages: Iterable[Passage], texts: Texts, limit: int, room: int = ROOM
+) -> list[Passage]:
+    """The first ``limit`` parents of the passages, best first and numbered from 1; passages of one
+    parent become one. A passage that its document's text does not have as it was indexed stays as
+    it is."""
     grown: list[Passage] = []
     for passage in passages:
-        text = texts(passage.document_id)
+        if len(grown) == limit:
+            break
+        text = texts(author, passage.document_id)
         parent = passage
         if text is not None and text[passage.start : passage.end] == passage.text:
             start, end = parent_span(text, passage.start, passage.end, room)
-            parent = replace(passage, start=start, end=end, text=text[start:end])
+            found = (passage.start, passage.end)
+            parent = replace(passage, start=start, end=end, text=text[start:end], found=found)
         if not any(_holds(other, parent) for other in grown):
             grown.append(parent)
     return [replace(passage, number=n) for n, passage in enumerate(grown, start=1)]
+
+
+def current_texts(artifacts: ArtifactStore) -> Texts:
+    """The texts of the documents as they are cleaned now."""
+
+    def text(author: str, document_id: str) -> str | None:
+        import polars as pl
+
+        version = artifacts.current(author, "cleaned_documents")
+        if version is None:
+            return None
+        rows = pl.scan_parquet(version.file("documents.parquet")).filter(id=document_id)
+        return next(iter(rows.select("text").collect()["text"]), None)
+
+    return text
 
 
 def parent_span(text: str, start: int, end: int, room: int) -> tuple[int, int]:

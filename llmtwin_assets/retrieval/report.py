@@ -37,10 +37,11 @@ class Asked:
 
 
 def ways(steps: Steps) -> dict[str, Steps]:
-    """Ways to search that show what each step of ``steps`` adds, the whole last."""
+    """Ways to search that show what each step of ``steps`` adds, the whole last. Parents change
+    what is read of a passage, not which one is found."""
     bare = replace(
         steps, self_query=False, variants=0, neighbours=False, documents=False, reranker=None,
-        texts=None,
+        texts=None, chat=None,
     )  # fmt: skip
     found = {
         "by meaning": replace(bare, by_words=False),
@@ -49,6 +50,8 @@ def ways(steps: Steps) -> dict[str, Steps]:
         "and neighbours": replace(bare, neighbours=True),
         "and documents": replace(bare, neighbours=True, documents=True),
     }
+    if steps.chat is not None:
+        found["without the chat model"] = replace(steps, texts=None, chat=None, variants=0)
     return found | {AS_SERVED: replace(steps, texts=None)}
 
 

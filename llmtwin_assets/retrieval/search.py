@@ -8,8 +8,10 @@ it. The author is the first argument and has no default; nothing in the question
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import date
+from itertools import islice
 
 from llmtwin_assets.features.clean import search_form
 from llmtwin_assets.records import Passage
@@ -22,6 +24,7 @@ from resources.vectors import Dates, Hit, Query, VectorStore
 CANDIDATES = 100  # passages that each search brings
 RERANKED = 30  # of them that the cross-encoder reads: a second on two cores
 VARIANT = 0.5  # weight of a variant beside the question's own 1
+VARIANTS = 3  # that a chat model writes
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,7 @@ class Steps:
     neighbours: bool = True
     documents: bool = True
     reranker: Reranker | None = None
-    texts: parents.Texts | None = None  # with the documents' texts, passages grow to their parents
+    texts: parents.Texts | None = None  # with them, passages grow to their parents
     chat: Chat | None = None
     today: Callable[[], date] = date.today
 
@@ -44,10 +47,43 @@ class Steps:
 DEFAULT = Steps()
 
 
-def steps_for(reranker: str, chat: Chat | None = None) -> Steps:
-    """The steps of a deployment: with the cross-encoder it names, or none for "", and with the
-    chat model it has."""
-    return Steps(reranker=Reranker(reranker) if reranker else None, chat=chat)
+def steps_for(reranker: str, chat: Chat | None = None, texts: parents.Texts | None = None) -> Steps:
+    """The steps of a deployment: with the cross-encoder it names, or none for "", with the chat
+    model it has, and with the texts that passages grow in."""
+    return Steps(
+        reranker=Reranker(reranker) if reranker else None,
+        chat=chat,
+        variants=VARIANTS if chat else 0,
+        texts=texts,
+    )
+
+
+@dataclass(frozen=True)
+class Understood:
+    """A question as it is searched: its wordings, its own first, and the documents it asks for."""
+
+    wordings: tuple[str, ...]
+    aim: self_query.Aim
+
+
+def understand(question: str, steps: Steps = DEFAULT) -> Understood:
+    """What can be said of a question before searching. Waits for the chat model, where there is
+    one; its steps are asked at once."""
+    asked = search_form(question)
+
+    def wordings() -> tuple[str, ...]:
+        return (asked, *expansion.variants(asked, steps.variants, steps.chat))
+
+    def aim() -> self_query.Aim:
+        if not steps.self_query:
+            return self_query.Aim()
+        return self_query.read(asked, steps.today(), steps.chat)
+
+    if steps.chat is None:
+        return Understood(wordings(), aim())
+    with ThreadPoolExecutor(1) as beside:
+        meant = beside.submit(aim)
+        return Understood(wordings(), meant.result())
 
 
 def retrieve(
@@ -64,10 +100,22 @@ def retrieve(
     ``split`` keeps only documents of that split, for an evaluation that must not see the others.
     Raises ``NoIndexError``.
     """
-    asked = search_form(question)
-    queries = _queries(asked, embedder, steps)
+    return find(author, understand(question, steps), limit, vectors, embedder, split, steps)
+
+
+def find(
+    author: str,
+    understood: Understood,
+    limit: int,
+    vectors: VectorStore,
+    embedder: Embedder,
+    split: str | None = None,
+    steps: Steps = DEFAULT,
+) -> list[Passage]:
+    """``retrieve`` for a question that has been understood; asks no chat model."""
+    queries = _queries(understood.wordings, embedder, steps)
     only: dict[str, str | Dates] = {"split": split} if split else {}
-    aim = self_query.read(asked, steps.today(), steps.chat).where() if steps.self_query else {}
+    aim = understood.aim.where()
     hits = _ranked(author, queries, vectors, {**only, **aim}, steps)
     if aim and len(hits) < limit:
         # What the question says of the documents may be meant otherwise: the rest comes after.
@@ -75,9 +123,11 @@ def retrieve(
         rest = _ranked(author, queries, vectors, only, steps)
         hits += [hit for hit in rest if hit.id not in known]
     if steps.reranker is not None:
-        hits = rerank(asked, hits, steps.reranker)
-    passages = [_passage(number, hit) for number, hit in enumerate(hits[:limit], start=1)]
-    return parents.expand(passages, steps.texts) if steps.texts else passages
+        hits = rerank(understood.wordings[0], hits, steps.reranker)
+    passages = (_passage(number, hit) for number, hit in enumerate(hits, start=1))
+    if steps.texts:
+        return parents.expand(author, passages, steps.texts, limit)
+    return list(islice(passages, limit))
 
 
 def rerank(question: str, hits: Sequence[Hit], reranker: Reranker) -> list[Hit]:
@@ -98,9 +148,8 @@ class _Asked:
     zero: float | None
 
 
-def _queries(asked: str, embedder: Embedder, steps: Steps) -> list[_Asked]:
+def _queries(wordings: Sequence[str], embedder: Embedder, steps: Steps) -> list[_Asked]:
     """The question and its variants, each by meaning and by words."""
-    wordings = [asked, *expansion.variants(asked, steps.variants, steps.chat)]
     weights = [1.0] + [VARIANT] * (len(wordings) - 1)
     queries: list[_Asked] = []
     if steps.by_meaning:

@@ -30,6 +30,7 @@ from resources.embedder import Embedder
 from resources.vectors import VectorStore
 
 PASSAGES = 3
+WAITING = 8  # questions that may wait for the chat model at once
 BASE = "base"  # what engines call the base model
 MARGIN = 1.05  # on top of the engine's own count, when the estimate was too low
 
@@ -59,18 +60,21 @@ class Ask:
 
 class Retriever:
     """Passages of an author for a question, found beside the event loop: one thread, because the
-    tokenizer of the embedding model is not made for several."""
+    tokenizer of the embedding model is not made for several; others wait for the chat model."""
 
     def __init__(
         self, vectors: VectorStore, embedder: Embedder, steps: search.Steps = search.DEFAULT
     ) -> None:
         self._vectors, self._embedder, self._steps = vectors, embedder, steps
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="retrieval")
+        self._waiting = ThreadPoolExecutor(WAITING, thread_name_prefix="understanding")
 
     async def passages(self, author: str, question: str) -> list[Passage]:
         """The best passages, best first; raises ``NoIndexError``."""
-        return await asyncio.get_running_loop().run_in_executor(
-            self._pool, partial(search.retrieve, steps=self._steps), author, question, PASSAGES,
+        loop, pool = asyncio.get_running_loop(), self._waiting if self._steps.chat else self._pool
+        understood = await loop.run_in_executor(pool, search.understand, question, self._steps)
+        return await loop.run_in_executor(
+            self._pool, partial(search.find, steps=self._steps), author, understood, PASSAGES,
             self._vectors, self._embedder,
         )  # fmt: skip
 
@@ -81,8 +85,9 @@ class Retriever:
         )
 
     def close(self) -> None:
-        """Let the thread go."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        """Let the threads go."""
+        for pool in (self._pool, self._waiting):
+            pool.shutdown(wait=False, cancel_futures=True)
 
 
 class Answer:

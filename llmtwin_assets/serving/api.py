@@ -18,6 +18,8 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import FileResponse, JSONResponse, Response
 
+from llmtwin_assets.retrieval.chat import asking, chat_model
+from llmtwin_assets.retrieval.parents import current_texts
 from llmtwin_assets.retrieval.search import steps_for
 from llmtwin_assets.serving.answer import Retriever
 from llmtwin_assets.serving.authors_routes import add_author_routes, add_model_routes
@@ -32,6 +34,7 @@ from llmtwin_assets.serving.refusals import ApiError, body
 from llmtwin_assets.serving.service import Service, beside
 from llmtwin_assets.serving.twins import Twins
 from llmtwin_assets.settings import Settings
+from resources.artifacts import open_artifacts
 from resources.embedder import Embedder
 from resources.errors import LlmTwinError
 from resources.interactions import open_interactions
@@ -101,7 +104,11 @@ def _service(
         retriever=Retriever(
             open_vectors(settings.vectors_url),
             Embedder(settings.embedder),
-            steps_for(settings.reranker),
+            steps_for(
+                settings.reranker,
+                asking(chat_model(settings.home), waiting=True),
+                current_texts(open_artifacts(settings.artifacts_url)),
+            ),
         ),
         monitor=monitor,
         interactions=open_interactions(settings.interactions_url),

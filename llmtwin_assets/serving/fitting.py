@@ -116,7 +116,7 @@ def _shortened(passages: Sequence[Passage], room: int) -> tuple[list[Passage], l
         kept.pop()
     else:
         cut = []
-    shorter = sum(a.text != b.text for a, b in zip(cut, passages, strict=False))
+    shorter = sum(_lacks(a, b) for a, b in zip(cut, passages, strict=False))
     notes = []
     if shorter:
         notes.append(f"{_amount(shorter)} shortened to fit.")
@@ -141,21 +141,36 @@ def _share_out(passages: Sequence[Passage], room: int) -> list[Passage] | None:
 
 def _cut(passage: Passage, room: int) -> Passage | None:
     """A passage of at most ``room`` tokens that ends where a sentence ends, or a word when its
-    first sentence is too long; None when too little of it would be left."""
+    first sentence is too long; None when too little of it would be left. Of one that was grown, the
+    sentences that were found come first, then those after them, then those before."""
     if _passage_tokens(passage) <= room:
         return passage
     if room < SHORTEST_PASSAGE:
         return None
     room -= estimate(passage.title) + 8
-    ends = [end for _, end in sentences(passage.text)]
-    fitting = [end for end in ends if estimate(passage.text[:end]) <= room]
+    spans = list(sentences(passage.text))
+    found = passage.found[0] - passage.start if passage.found else 0
+    first = next((begin for begin, end in reversed(spans) if begin <= found < end), found)
+
+    def fits(begin: int, end: int) -> bool:
+        return estimate(passage.text[begin:end]) <= room
+
+    fitting = [end for _, end in spans if end > first and fits(first, end)]
     if not fitting:
         blanks = [match.start() for match in re.finditer(r"\s+", passage.text)]
-        fitting = [end for end in blanks if estimate(passage.text[:end]) <= room]
+        fitting = [end for end in blanks if end > first and fits(first, end)]
     if not fitting or room < SHORTEST_PASSAGE // 2:
         return None
-    text = passage.text[: fitting[-1]]
-    return replace(passage, text=text, end=passage.start + len(text))
+    last = fitting[-1]
+    first = min([first, *(begin for begin, _ in spans if fits(begin, last))])
+    text = passage.text[first:last]
+    return replace(passage, text=text, start=passage.start + first, end=passage.start + last)
+
+
+def _lacks(cut: Passage, passage: Passage) -> bool:
+    """Whether a passage was cut and what was found is no longer whole in it."""
+    start, end = passage.found or (passage.start, passage.end)
+    return cut.start > start or cut.end < end
 
 
 def _too_long(question: str, window: int, factor: float, frame: int) -> QuestionTooLongError:

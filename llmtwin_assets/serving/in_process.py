@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 
+from llmtwin_assets.retrieval.chat import asking, chat_model
+from llmtwin_assets.retrieval.parents import current_texts
 from llmtwin_assets.retrieval.search import steps_for
 from llmtwin_assets.serving.answer import Answer, Ask, Retriever, answering
 from llmtwin_assets.serving.endpoint import serving
@@ -64,7 +66,11 @@ def ask_here(settings: Settings, author: str, question: str, show: Callable[[str
     retriever = Retriever(
         open_vectors(settings.vectors_url),
         Embedder(settings.embedder),
-        steps_for(settings.reranker),
+        steps_for(
+            settings.reranker,
+            asking(chat_model(settings.home), waiting=True),
+            current_texts(artifacts),
+        ),
     )
 
     async def asked() -> Answer:

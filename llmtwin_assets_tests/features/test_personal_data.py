@@ -1,9 +1,10 @@
-"""Nothing of others that must not be known leaves cleaning: five hundred planted items."""
+"""Nothing of others that must not be known leaves cleaning: six hundred planted items."""
 
 import random
 
 from llmtwin_assets import masking
 from llmtwin_assets.features import chunk, documents
+from llmtwin_assets.records import Document, from_frame
 from llmtwin_assets_tests.test_masking import KINDS, SENTENCES
 from llmtwin_assets_tests.writing import paragraph
 
@@ -27,12 +28,12 @@ def planted() -> list[tuple[str, str, str]]:
     return found
 
 
-def test_five_hundred_planted_items_are_in_no_text_and_no_chunk() -> None:
+def test_six_hundred_planted_items_are_in_no_text_and_no_chunk() -> None:
     missed: dict[str, int] = dict.fromkeys(KINDS, 0)
     for kind, item, text in planted():
-        told = item.split(" ", 1)[1] if item.startswith(("tel.", "phone:")) else item
+        told = item.split(" ", 1)[1] if item.startswith(("tel.", "phone:", "SSN")) else item
         document = documents.cleaned(raw(text))
-        chunks = chunk.refresh("ada", [document], 60, lambda texts: [len(t.split()) for t in texts])
+        chunks = chunk.chunks_of("ada", [document], 60, lambda ts: [len(t.split()) for t in ts])
         shown = [document.text, document.search, *(c.text for c in chunks)]
         missed[kind] += any(told in each for each in shown) or not document.masked
     print({kind: 1 - count / 100 for kind, count in missed.items()})
@@ -52,9 +53,9 @@ def test_an_address_in_letters_of_another_shape_is_masked() -> None:
 def test_masking_is_not_a_loss_of_cleaning_and_the_authors_name_and_links_stay() -> None:
     text = "I am Ada Writer, at https://ada.example/about?x=1#me. Write to ada@mail.example."
     row = raw(text)
-    now = documents.refresh({"doc": "h"}, lambda _: [row], [])
+    now = documents.refresh({"doc": "h"}, lambda _: [row])
     assert now.kept_share == 1.0
-    (document,) = now.documents
+    (document,) = from_frame(Document, now.documents)
     assert document.text == text.replace("ada@mail.example", masking.EMAIL)
     assert document.masked == 1
 

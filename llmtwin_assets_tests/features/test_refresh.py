@@ -1,12 +1,13 @@
 """One edited document costs one document's work, at every stage of the features."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 
-from llmtwin_assets.features import chunk, documents, index
+import polars as pl
+
+from llmtwin_assets.features import chunk, compared, documents, index
 from llmtwin_assets.features.left_out import left_out_page
 from llmtwin_assets.features.phrases import key_phrases
-from llmtwin_assets.records import Document
+from llmtwin_assets.records import Document, from_frame
 from llmtwin_assets_tests.writing import essay
 
 
@@ -26,95 +27,112 @@ def counted(calls: list[int]):
     return count
 
 
-def refreshed(rows: list[dict], before: Sequence[Document] = ()) -> documents.Refreshed:
+def refreshed(rows: list[dict], before: pl.DataFrame | None = None) -> documents.Refreshed:
     by_id = {row["id"]: row for row in rows}
     hashes = {row["id"]: row["hash"] for row in rows}
     return documents.refresh(hashes, lambda ids: [by_id[id_] for id_ in ids], before)
 
 
-def cleaned(rows: list[dict], before: Sequence[Document] = ()) -> list[Document]:
-    return refreshed(rows, before).documents
+def cleaned(rows: list[dict]) -> pl.DataFrame:
+    return refreshed(rows).documents
+
+
+def edited(documents_: pl.DataFrame, id_: str, text: str) -> pl.DataFrame:
+    new = pl.when(id=id_).then(pl.lit(text)).otherwise("text")
+    return documents_.with_columns(text=new)
+
+
+def split(documents_: pl.DataFrame, limit: int = 500) -> pl.DataFrame:
+    return chunk.refresh("ada", documents_, limit, counted([]))
+
+
+def with_twins(chunks: pl.DataFrame) -> pl.DataFrame:
+    texts = chunks.select("id", "text", hash="text_hash")
+    return chunk.with_twins(chunks, compared.compare(texts, chunk.NEARLY).found())
 
 
 def test_unchanged_documents_are_taken_over() -> None:
     rows = [raw(n) for n in range(10)]
-    first = cleaned(rows)
+    first = cleaned(rows).with_columns(title=pl.lit("as it was"))
     rows[3] = raw(3, "Edited text.")
     second = refreshed(rows, first)
     assert second.cleaned == 1
-    assert sum(a is b for a, b in zip(first, second.documents, strict=True)) == 9
-    assert second.documents[3].text == "Edited text."
+    assert second.documents["title"].to_list() == ["as it was"] * 3 + ["T3"] + ["as it was"] * 6
+    assert second.documents["text"][3] == "Edited text."
+    assert second.documents["words"][3] == 2
 
 
 def test_a_document_that_is_gone_leaves_no_row() -> None:
     rows = [raw(n) for n in range(10)]
     second = refreshed(rows[1:], cleaned(rows))
     assert second.cleaned == 0
-    assert [d.id for d in second.documents] == [f"doc-{n}" for n in range(1, 10)]
+    assert second.documents["id"].to_list() == [f"doc-{n}" for n in range(1, 10)]
 
 
 def test_documents_get_their_own_split() -> None:
-    first, second = documents.with_splits(
-        cleaned([raw(1), raw(2)]), {"doc-1": "held-out", "doc-2": "train"}
-    )
-    assert (first.split, second.split) == ("held-out", "train")
-    assert documents.with_splits([first], {"doc-1": "held-out"}) == [first]
+    splits = {"doc-1": "held-out", "doc-2": "train", "doc-3": "held-out"}
+    rows = documents.with_splits(cleaned([raw(1), raw(2)]), splits)
+    assert rows["split"].to_list() == ["held-out", "train"]
+    assert documents.with_splits(rows, splits).equals(rows)
 
 
 def test_only_an_edited_document_is_split_again() -> None:
     calls: list[int] = []
     first = cleaned([raw(n) for n in range(10)])
     chunks = chunk.refresh("ada", first, 40, counted(calls))
-    second = [replace(d, text="Edited.") if d.id == "doc-4" else d for d in first]
+    second = edited(first, "doc-4", "Edited.")
     calls.clear()
-    same = chunk.same_documents(second, first)
+    same = {f"doc-{n}" for n in range(10)} - {"doc-4"}
     again = chunk.refresh("ada", second, 40, counted(calls), same, chunks)
     assert len(calls) == 1
-    assert len(same) == 9
-    kept = [c for c in chunks if c.document_id != "doc-4"]
-    assert [c for c in again if c.document_id != "doc-4"] == kept
+    others = pl.col("document_id") != "doc-4"
+    assert again.filter(others).equals(chunks.filter(others))
+    assert again.equals(chunk.refresh("ada", second, 40, counted(calls)))
 
 
 def test_the_index_changes_by_the_edited_chunks_alone() -> None:
-    calls: list[int] = []
     first = cleaned([raw(n) for n in range(5)])
-    before = chunk.refresh("ada", first, 40, counted(calls))
-    longer = replace(first[2], text=first[2].text + "\n\nOne more paragraph at the end.")
-    after = chunk.refresh("ada", [longer if d.id == "doc-2" else d for d in first], 40,
-                          counted(calls))  # fmt: skip
+    before = split(first, 40)
+    longer = first.filter(id="doc-2")["text"][0] + "\n\nOne more paragraph at the end."
+    after = split(edited(first, "doc-2", longer), 40)
     change = index.difference(after, before)
     assert {c.document_id for c in change.upsert} <= {"doc-2"}
     assert 1 <= len(change.upsert) <= 2
     assert index.difference(after, after) == index.Difference([], [])
-    gone = index.difference([c for c in before if c.document_id != "doc-2"], before)
+    assert len(index.difference(after, None).upsert) == after.height
+    retitled = after.with_columns(title=pl.when(document_id="doc-1").then(None).otherwise("title"))
+    assert {c.document_id for c in index.difference(retitled, after).upsert} == {"doc-1"}
+    assert index.difference(retitled, retitled).upsert == []
+    gone = index.difference(before.filter(pl.col("document_id") != "doc-2"), before)
     assert gone.upsert == []
-    assert set(gone.delete) == {c.id for c in before if c.document_id == "doc-2"}
+    assert set(gone.delete) == set(before.filter(document_id="doc-2")["id"])
 
 
 def test_a_chunk_of_nearly_the_same_text_is_left_out_for_its_twin() -> None:
     rows = [raw(n) for n in range(4)]
     rows[3] = raw(3, rows[1]["text"].replace(" the ", " their ", 1))
-    chunks = chunk.with_twins(chunk.refresh("ada", cleaned(rows), 500, counted([])))
-    assert [bool(c.twin) for c in chunks] == [False, False, False, True]
-    assert chunks[3].twin == chunks[1].id
-    page = left_out_page([*chunks[:3], replace(chunks[3], title="<b>T3</b>")])
+    chunks = with_twins(split(cleaned([*rows[:3], {**rows[3], "title": "<b>T3</b>"}])))
+    assert chunks["twin"].to_list() == ["", "", "", chunks["id"][1]]
+    page = left_out_page(chunks)
     assert "1 of 4 chunks" in page
     assert "&lt;b&gt;T3" in page
-    alone = chunk.with_twins([c for c in chunks if c.document_id != "doc-1"])
-    assert not any(c.twin for c in alone)
+    alone = with_twins(chunks.filter(pl.col("document_id") != "doc-1"))
+    assert alone["twin"].to_list() == [""] * 3
 
 
 def test_a_train_chunk_is_never_left_out_for_a_held_out_one() -> None:
     rows = [raw(1), {**raw(1), "id": "doc-2"}]
-    documents_ = documents.with_splits(cleaned(rows), {"doc-1": "held-out", "doc-2": "train"})
-    chunks = chunk.with_twins(chunk.refresh("ada", documents_, 500, counted([])))
-    assert [(c.document_id, bool(c.twin)) for c in chunks] == [("doc-1", True), ("doc-2", False)]
+    splits = {"doc-1": "held-out", "doc-2": "train"}
+    chunks = with_twins(split(documents.with_splits(cleaned(rows), splits)))
+    assert chunks.select("document_id", pl.col("twin") != "").rows() == [
+        ("doc-1", True), ("doc-2", False),
+    ]  # fmt: skip
 
 
 def test_chunk_ids_of_two_authors_differ_for_the_same_text() -> None:
-    (document,) = cleaned([raw(1)])
+    documents_ = from_frame(Document, cleaned([raw(1)]))
     ids = [
-        {c.id for c in chunk.chunks_of(author, document, 40, counted([]))}
+        {c.id for c in chunk.chunks_of(author, documents_, 40, counted([]))}
         for author in ("ada", "bob")
     ]
     assert ids[0].isdisjoint(ids[1])

@@ -85,6 +85,7 @@ def test_the_page_shows_the_worst_questions_beside_what_was_found_and_the_figure
     def find(question: str, steps: Steps) -> list[Passage]:
         return [passage("Bees")] if "written" in question else [passage("Bread")]
 
+    assert "without the chat model" in report.ways(Steps(chat=lambda prompt: ""))
     done: list[int] = []
     ways = report.ways(Steps(variants=2))
     assert list(ways) == [

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from llmtwin_assets.features import chunk, index
-from llmtwin_assets.records import Document
+from llmtwin_assets.records import Chunk, Document, to_frame
 from llmtwin_assets.retrieval.search import Steps, retrieve
 from resources.embedder import Embedder
 from resources.errors import LlmTwinError
@@ -33,8 +33,8 @@ def document(title: str, split: str = "train", kind: str = "article", year: int 
 
 
 def indexed(store: EdgeVectors, author: str, documents: list[Document], embedder: Embedder):
-    chunks = chunk.refresh(author, documents, embedder.max_tokens, embedder.count_tokens)
-    made = index.embed_new(chunks, {}, embedder, lambda text: None)
+    chunks = chunk.chunks_of(author, documents, embedder.max_tokens, embedder.count_tokens)
+    made = index.embed(chunks, embedder, lambda text: None)
     store.build(author, "v1", 384, index.points(chunks, made))
     return chunks
 
@@ -150,13 +150,18 @@ def test_a_chat_model_that_fails_leaves_the_plain_search(
 
 
 def test_known_vectors_are_not_made_again(embedder: Embedder) -> None:
-    chunks = chunk.refresh("ada", [document("Bees"), document("Bread")], 254,
-                           embedder.count_tokens)  # fmt: skip
+    chunks = to_frame(Chunk, chunk.chunks_of(
+        "ada", [document("Bees"), document("Bread")], 254, embedder.count_tokens
+    ))  # fmt: skip
     told: list[str] = []
-    made = index.embed_new(chunks[:1], {}, embedder, told.append)
-    again = index.embed_new(chunks, made, embedder, told.append)
+    made, new = index.refresh(chunks[:1], None, embedder, told.append)
+    again, newer = index.refresh(chunks, made, embedder, told.append)
+    assert (new, newer) == (1, 1)
     assert told == ["1 of 1 chunks embedded", "1 of 1 chunks embedded"]
-    assert again[chunks[0].text_hash] is made[chunks[0].text_hash]
+    assert again[:1].equals(made)
+    same, newest = index.refresh(chunks[:1], again, embedder, told.append)
+    assert (same.equals(made), newest, len(told)) == (True, 0, 2)
+    assert index.refresh(chunks[:0], None, embedder, told.append)[0].height == 0
 
 
 @pytest.mark.parametrize(

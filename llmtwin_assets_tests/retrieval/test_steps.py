@@ -80,10 +80,12 @@ def passage(text: str, number: int = 1, document: str = "d") -> Passage:
 
 
 def test_a_passage_grows_to_the_paragraphs_of_its_section() -> None:
-    (grown,) = expand([passage("It keeps for years.")], lambda _: TEXT)
+    (grown,) = expand("ada", [passage("It keeps for years.")], lambda *_: TEXT, 3)
     assert grown.text == "## Honey\n\nIt keeps for years.\n\nIt is never white."
     assert TEXT[grown.start : grown.end] == grown.text
-    (first,) = expand([passage("sing at")], lambda _: TEXT)
+    assert grown.found is not None
+    assert TEXT[slice(*grown.found)] == "It keeps for years."
+    (first,) = expand("ada", [passage("sing at")], lambda *_: TEXT, 3)
     assert first.text == "# Bees\n\nThey dance.\n\nThey sing at night."
 
 
@@ -99,11 +101,12 @@ def test_a_parent_keeps_within_its_room() -> None:
 
 def test_passages_of_one_parent_become_one_and_numbers_stay_in_order() -> None:
     rows = [passage("It keeps"), passage("never white", 2), passage("They dance.", 3)]
-    grown = expand(rows, lambda _: TEXT)
+    grown = expand("ada", rows, lambda *_: TEXT, 3)
     assert [(p.number, p.chunk_id) for p in grown] == [(1, "It keeps"), (2, "They dance.")]
+    assert expand("ada", rows, lambda *_: TEXT, 1) == grown[:1]
 
 
 def test_a_document_that_changed_since_leaves_its_passage_alone() -> None:
     row = passage("They dance.")
-    assert expand([row], lambda _: "Another text.") == [row]
-    assert expand([row], lambda _: None) == [row]
+    assert expand("ada", [row], lambda *_: "Another text.", 3) == [row]
+    assert expand("ada", [row], lambda *_: None, 3) == [row]

@@ -19,6 +19,7 @@ from llmtwin_assets_tests.serving.conftest import UNLIMITED, Running
 from llmtwin_assets_tests.serving.world import AUTHORS, OtherEngine, serving
 from resources.embedder import Embedder
 from resources.interactions import open_interactions
+from resources.vectors import open_vectors
 
 ASKED = [{"role": "user", "content": "What of the lantern?"}]
 
@@ -252,6 +253,19 @@ def test_an_author_s_card_report_and_documents(service: Running) -> None:
     document = service.http.get(f"/v1/authors/ada/documents/{passage['document_id']}").json()
     assert document["text"][passage["start"] : passage["end"]] == passage["text"]
     assert service.http.get("/v1/authors/ada/documents/byron-1").status_code == 404
+
+
+def test_the_model_reads_the_passage_around_what_was_found(service: Running) -> None:
+    citations = service.ask().json()["citations"]
+    prompt = "\n".join(turn["content"] for turn in service.engine.asked[-1]["messages"])
+    (hits,) = open_vectors(service.settings.vectors_url).search("ada", ["the lantern"], 100)
+    indexed = {hit.id: hit.payload["text"] for hit in hits}
+    for citation in citations:
+        document = service.http.get(f"/v1/authors/ada/documents/{citation['document_id']}").json()
+        assert document["text"][citation["start"] : citation["end"]] == citation["text"]
+        assert indexed[citation["chunk_id"]] in citation["text"]
+        assert citation["text"] in prompt
+    assert any(len(each["text"]) > len(indexed[each["chunk_id"]]) for each in citations)
 
 
 MALFORMED: list[tuple[Any, str]] = [

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from llmtwin_assets import prompts
@@ -31,6 +33,23 @@ def test_passages_are_shortened_where_a_sentence_ends_and_it_is_said() -> None:
         assert passage.text.endswith(".")
         assert passage.end == passage.start + len(passage.text)
     assert fitted.tokens + fitted.max_tokens <= 450
+
+
+def test_of_a_grown_passage_what_was_found_stays_and_is_not_called_shortened() -> None:
+    text = "\n\n".join(TEXT)
+    for sought in (TEXT[0], TEXT[1], TEXT[-1]):
+        begin = text.index(sought)
+        found = (10 + begin, 10 + begin + len(sought))
+        (whole,) = passages(text)
+        grown = replace(whole, found=found)
+        fitted = fit("Ada", "What of it?", [grown], (), 100, window=600)
+        (cut,) = fitted.passages
+        assert sought in cut.text
+        assert cut.text == text[cut.start - 10 : cut.end - 10] != text
+        assert fitted.notes == []
+        assert fitted.tokens + fitted.max_tokens <= 600
+        (small,) = fit("Ada", "What of it?", [grown], (), 100, window=230).passages
+        assert sought.startswith(small.text)
 
 
 def test_a_short_passage_leaves_its_room_to_the_long_ones() -> None:

@@ -94,8 +94,8 @@ def add_author(
     store.publish(author, "cleaned_documents", "d1", documents)
     store.publish(author, "eval_report", "r1", report)
     store.publish(author, "endpoint", f"{author}-v1", endpoint)
-    chunks = chunk.refresh(author, rows, embedder.max_tokens, embedder.count_tokens)
-    made = index.embed_new(chunks, {}, embedder, lambda _: None)
+    chunks = chunk.chunks_of(author, rows, embedder.max_tokens, embedder.count_tokens)
+    made = index.embed(chunks, embedder, lambda _: None)
     vectors = open_vectors(settings.vectors_url)
     vectors.build(author, "v1", 384, index.points(chunks, made))
 
