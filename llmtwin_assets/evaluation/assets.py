@@ -42,7 +42,7 @@ reference_writers = dg.AssetSpec(
 
 @author_asset(
     "evaluation",
-    "report-3",
+    "report-4",
     {"pytorch", "scikitlearn"},
     deps=[
         base_model,
