@@ -36,6 +36,7 @@ from benchmarks.output import emit, goal, progress
 from llmtwin_assets.evaluation import style
 from llmtwin_assets.evaluation.attribution import attribute
 from llmtwin_assets.evaluation.pieces import pieces
+from llmtwin_assets.evaluation.writers import comparable
 from resources.reference_writers import CORPORA, ReferenceWriters, package_folder
 
 FEDERALIST = "Federalist"
@@ -175,7 +176,7 @@ def scorer_speed() -> dict[str, float]:
     others = ReferenceWriters().load()
     author = others.pop("Madison")
     start = time.process_time()
-    scorer = style.fit(author[:11], others)
+    scorer = style.fit(comparable(author[:11], others))
     fitted = time.process_time()
     texts = [piece for text in author[11:] for piece in pieces(text, PIECE)]
     compared = scorer.compare({"author": texts})

@@ -33,6 +33,7 @@ from llmtwin_assets.datasets.assets import SAMPLES, read_samples
 from llmtwin_assets.evaluation.checks import judges
 from llmtwin_assets.evaluation.contexts import FEW_SHOT, PASSAGES, gather, write_contexts
 from llmtwin_assets.evaluation.figures import BASE, HELD_OUT, RAG, SFT, TWIN, Figures, figures
+from llmtwin_assets.evaluation.intervals import student
 from llmtwin_assets.evaluation.measure import ANSWERS, read_answers
 from llmtwin_assets.features.assets import read_documents
 from llmtwin_assets.overview import FEATURES
@@ -178,10 +179,12 @@ def score(bench: Bench, plan: Recipe, answers: Path) -> Figures:
 
 
 def over_seeds(seeds: list[dict[str, float]]) -> dict[str, float]:
-    """The mean of a figure with its interval: over prompts, as each seed has it, and over seeds."""
+    """The mean of a figure with its interval: over prompts, as each seed has it, and over seeds, of
+    which there are few (Student's t). One seed says nothing of others."""
     values = [each["value"] for each in seeds]
     prompts = fmean((each["high"] - each["low"]) / 2 for each in seeds)
-    spread = 1.645 * stdev(values) / len(values) ** 0.5 if len(values) > 1 else 0.0
+    count = len(values)
+    spread = student(count - 1) * stdev(values) / count**0.5 if count > 1 else 0.0
     reach = (prompts**2 + spread**2) ** 0.5
     found = fmean(values)
     return {
@@ -213,7 +216,7 @@ def row(found: list[Figures], system: str) -> dict[str, Any]:
         "seeds": len(those),
         **plain,
         **styled,
-        "nearest writer": [each["nearest"][system] for each in those],
+        "nearest writer": [each["nearest"].get(system) for each in those],
         "copied 8-grams": round(fmean(each["copied_8grams"][system] for each in those), 5),
         **({"exposure (bits)": round(fmean(exposed), 2)} if exposed else {}),
     }

@@ -6,6 +6,7 @@ import pytest
 from benchmarks.orchestration import REPEATS, one_more
 from benchmarks.output import emit, goal
 from benchmarks.retrieval import coverage, ndcg, ratio, reference_chunks
+from benchmarks.twin import over_seeds
 from benchmarks.vectors import measure
 
 
@@ -65,3 +66,12 @@ def test_the_store_is_measured_beside_an_exact_scan() -> None:
     assert found["ours, filtered, 300"]["recall@10"] == 1
     assert found["local mode, hybrid, 300"]["recall@10"] == 1
     assert found["exact, plain, 300"]["questions"] == 3
+
+
+def test_the_interval_over_few_seeds_is_students() -> None:
+    exact = [{"value": value, "low": value, "high": value} for value in (0.7, 0.8, 0.9)]
+    found = over_seeds(exact)
+    assert found["value"] == pytest.approx(0.8)
+    assert found["high"] - found["value"] == pytest.approx(2.92 * 0.1 / 3**0.5, abs=1e-3)
+    one = over_seeds([{"value": 0.5, "low": 0.4, "high": 0.6}])
+    assert one == {"value": 0.5, "low": 0.4, "high": 0.6}

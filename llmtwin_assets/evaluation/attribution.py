@@ -20,8 +20,8 @@ Burrows' z-scores are taken over documents here: over two or three writers they 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from llmtwin_assets.evaluation.delta import FUNCTION_WORDS, function_words
-from llmtwin_assets.evaluation.pieces import pieces
+from llmtwin_assets.evaluation.languages import FUNCTION_WORDS, function_words, language
+from llmtwin_assets.evaluation.pieces import length, pieces
 from llmtwin_assets.evaluation.pooled import Pooled, shares_of
 from llmtwin_assets.evaluation.rhythm import MOST, rhythm
 from llmtwin_assets.evaluation.verification import Verifier, spread
@@ -62,8 +62,9 @@ def _nearness(known: Mapping[str, Sequence[str]], texts: Sequence[str], seed: in
     ``(texts, candidates, measures)``."""
     import numpy as np
 
-    counts = shares_of(function_words(known, FUNCTION_WORDS))
-    unmasked = frozenset(function_words(known, UNMASKED))
+    spoken = language([text for own in known.values() for text in own])
+    counts = shares_of(function_words(known, spoken, FUNCTION_WORDS))
+    unmasked = frozenset(function_words(known, spoken, UNMASKED))
     documents = _documents(known)
     found = np.zeros((len(texts), len(known), len(WEIGHTS)))
     for column, (name, own) in enumerate(known.items()):
@@ -110,7 +111,5 @@ def _enough(texts: list[str]) -> list[str]:
     if len(texts) >= FOLDS:
         return texts
     return [
-        block
-        for text in texts
-        for block in pieces(text, max(BLOCK, len(text.split()) // FOLDS), True)
+        block for text in texts for block in pieces(text, max(BLOCK, length(text) // FOLDS), True)
     ]

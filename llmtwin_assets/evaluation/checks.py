@@ -12,12 +12,15 @@ LEAST_VARIED = 0.7  # part of the author's own share of new 3-grams
 MOST_FORGOTTEN = 0.6  # nats per token of plain prose that training may cost
 MOST_UNFOLLOWED = 0.5  # share of short instructions that the base followed and the twin may not
 
+NO_NUMBER = "what text costs the model is not a number"
 TWIN, BASE, FEW_SHOT, DEPLOYED = "twin", "base", "few_shot", "deployed"
 
 
 def predicts_better_than_base(facts: Facts) -> Verdict:
     """The twin predicts the author's unseen text at least as well as the base model does."""
     nats = {name: facts["found"]["systems"][name]["nats"] for name in (TWIN, BASE)}
+    if None in nats.values():
+        return Verdict(False, f"{NO_NUMBER}; train again, at a lower rate")
     passed = nats[TWIN] <= nats[BASE]
     return Verdict(
         passed,
@@ -34,6 +37,8 @@ def sounds_more_like_the_author(facts: Facts) -> Verdict:
     if not facts["style_decides"]:
         return Verdict(True, "the recipe proves the plumbing, not the prose; style was not asked")
     against = facts["found"]["style"]["nearer"]
+    if "unmeasured" in facts["found"]["style"]:
+        return Verdict(False, f"style was not measured: {facts['found']['style']['unmeasured']}")
     if not against[BASE]:
         return Verdict(
             False,
@@ -83,6 +88,8 @@ def is_not_degenerate(facts: Facts) -> Verdict:
 def forgets_little(facts: Facts) -> Verdict:
     """Plain prose costs the twin little more than the base, and it still follows instructions."""
     twin, base = (facts["found"]["systems"][name] for name in (TWIN, BASE))
+    if None in (twin["prose"], base["prose"]):
+        return Verdict(False, f"{NO_NUMBER}; train again, at a lower rate")
     cost, lost = twin["prose"] - base["prose"], base["followed"] - twin["followed"]
     passed = cost <= MOST_FORGOTTEN and lost <= MOST_UNFOLLOWED
     return Verdict(
@@ -99,6 +106,8 @@ def not_worse_than_deployed(facts: Facts) -> Verdict:
     against = facts["found"]["style"]["nearer"].get(DEPLOYED)
     if against is None:
         return Verdict(True, "no other twin serves yet")
+    if not against:
+        return Verdict(True, "no measure of style can compare it with the twin that serves")
     worse = [
         f"{measure}: {_interval(found)}" for measure, found in against.items() if found["high"] < 0
     ]

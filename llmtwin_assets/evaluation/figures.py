@@ -3,14 +3,17 @@ words, never an author's text, so they may be recorded anywhere. Models, files a
 known here.
 """
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from llmtwin_assets.evaluation import style
+from llmtwin_assets.evaluation import habits, style
 from llmtwin_assets.evaluation.copying import copied_share, degenerate, longest_run
 from llmtwin_assets.evaluation.delta import Delta
-from llmtwin_assets.evaluation.pieces import equal_lengths
+from llmtwin_assets.evaluation.languages import lists
+from llmtwin_assets.evaluation.pieces import equal_lengths, length
+from llmtwin_assets.evaluation.writers import StyleNotMeasurableError, comparable
 
 Figures = dict[str, Any]
 Answer = Mapping[str, str]
@@ -31,34 +34,19 @@ def figures(
     others: Mapping[str, Sequence[str]],
     seed: int = 0,
 ) -> Figures:
-    """All figures of a report, as JSON values.
+    """All figures of a report, as JSON values; what is no number is None.
 
     ``measured`` is what the measuring script found by system, ``answers`` its rows; ``train`` are
-    the author's documents that the twin learned from, ``others`` the reference writers'. Every
-    system's text for a prompt, and the author's own, is cut to one length. Raises what
-    ``style.fit`` raises.
+    the author's documents that the twin learned from, ``others`` other writers'. Every system's
+    text for a prompt, and the author's own, is cut to one length. Where style cannot be measured,
+    ``style`` says why as ``unmeasured``, and the figures that hang on it are empty.
     """
     written = texts_by_system(answers)
     compared = equal_lengths(written)
-    scorer = style.fit(
-        train, others, {name: compared[name] for name in IMITATORS if name in compared}, seed
-    )
-    delta = Delta.fit(train, others)
-    joined = {name: "\n\n".join(texts) for name, texts in compared.items()}
-    by_writer = {name: delta.distance(text) for name, text in joined.items()}
-    foreign = {name: texts for name, texts in others.items() if name not in scorer.same}
-    shown = {name: joined[name] for name in (BASE, TWIN) if name in joined}
-    return {
-        "systems": {name: dict(found) for name, found in measured.items()},
+    found: Figures = {
+        "systems": {name: dict(each) for name, each in measured.items()},
         "answers": len(answers),
-        "words": {name: len(text.split()) for name, text in joined.items()},
-        "style": style_figures(scorer, compared),
-        "habits": style.habits(train, foreign, shown),
-        "nearest": {name: next(iter(found)) for name, found in by_writer.items()},
-        "delta_by_writer": by_writer,
-        "plane": {name: list(place) for name, place in delta.plane(joined).items()},
-        "same_writers": list(scorer.same),
-        "language": scorer.language,
+        "words": {name: sum(map(length, texts)) for name, texts in compared.items()},
         "copied_8grams": {
             name: copied_share(map(unquoted, texts), train) for name, texts in written.items()
         },
@@ -67,6 +55,65 @@ def figures(
         },
         "health": {name: degenerate(texts) for name, texts in written.items()},
     }
+    try:
+        found |= _by_style(compared, train, others, seed)
+    except StyleNotMeasurableError as refusal:
+        found |= _without_style(str(refusal), compared)
+    plain: Figures = finite(found)
+    return plain
+
+
+def _by_style(
+    compared: Mapping[str, Sequence[str]],
+    train: Sequence[str],
+    others: Mapping[str, Sequence[str]],
+    seed: int,
+) -> Figures:
+    """The figures that need other writers to compare with; raises ``StyleNotMeasurableError``."""
+    style.check_prompts(len(next(iter(compared.values()), [])))
+    writers = comparable(train, others)
+    imitations = {name: compared[name] for name in IMITATORS if name in compared}
+    delta = Delta.fit(writers)
+    joined = {name: "\n\n".join(texts) for name, texts in compared.items()}
+    by_writer = {name: delta.distance(text) for name, text in joined.items()}
+    shown = {name: joined[name] for name in (BASE, TWIN) if name in joined}
+    return {
+        "style": style_figures(style.fit(writers, imitations, seed), compared),
+        "habits": habits.habits(writers, shown),
+        "nearest": {name: next(iter(found)) for name, found in by_writer.items()},
+        "delta_by_writer": by_writer,
+        "plane": {name: list(place) for name, place in delta.plane(joined).items()},
+        "same_writers": list(writers.same),
+        "language": writers.language,
+        "listed": writers.language in lists(),
+    }
+
+
+def _without_style(because: str, compared: Mapping[str, Sequence[str]]) -> Figures:
+    against = [name for name in (*UNTRAINED, SFT, DEPLOYED) if name in compared]
+    return {
+        "style": {
+            "unmeasured": because,
+            "measures": {},
+            "scores": {name: {} for name in compared},
+            "gains": {},
+            "nearer": {name: {} for name in against if TWIN in compared},
+        },
+        "habits": {},
+        "nearest": {},
+        "delta_by_writer": {},
+        "plane": {},
+        "same_writers": [],
+    }
+
+
+def finite(value: Any) -> Any:
+    """``value`` with None for every number that JSON cannot say."""
+    if isinstance(value, Mapping):
+        return {key: finite(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def style_figures(scorer: style.Scorer, compared: Mapping[str, Sequence[str]]) -> Figures:
@@ -127,7 +174,8 @@ def headline(found: Mapping[str, Any]) -> dict[str, float]:
         "longest copied run": found["longest_run"].get(TWIN),
     }
     if {TWIN, BASE} <= systems.keys() and "prose" in systems[TWIN]:
-        chosen["forgotten (nats)"] = systems[TWIN]["prose"] - systems[BASE]["prose"]
+        costs = [systems[name]["prose"] for name in (TWIN, BASE)]
+        chosen["forgotten (nats)"] = None if None in costs else costs[0] - costs[1]
     knowledge = found.get("knowledge", {}).get(TWIN_RAG)
     if knowledge and knowledge["sound"]:
         chosen["supported sentences"] = knowledge["supported"]["value"]

@@ -12,8 +12,8 @@ from collections.abc import Callable, Sequence
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
+from llmtwin_assets.evaluation.intervals import interval
 from llmtwin_assets.evaluation.rhythm import sentences
-from llmtwin_assets.evaluation.style import interval
 from llmtwin_assets.features.words import words
 
 if TYPE_CHECKING:

@@ -1,15 +1,16 @@
-"""Function words by language, from the lists of ``stop-words`` (33 languages).
+"""Function words by language, from the lists of ``stop-words`` (33 languages). Which language a
+text is in is the features room's to tell; here several texts agree on one."""
 
-Which language a text is in is told by the same lists: by the one that covers most of its running
-words. A sentence of Danish may pass for Norwegian, a page does not. A language without a list is
-said to be none. Only counts of words are known here.
-"""
-
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from functools import cache
 
-COVERED = 0.25  # of running words, at least, are in the list of a text's language; prose has .4 up
-COMMONEST = 300  # words of a text that are looked up; the rest are hardly function words
+from llmtwin_assets.features.language import language_of
+from llmtwin_assets.features.words import words
+
+FUNCTION_WORDS = 150  # Burrows' own number
+LOOKED_AT = 12  # texts, at most, whose language is told
+LISTED_AS = {"no": "nb"}  # what one side calls a language -> what the lists call it
 
 
 @cache
@@ -25,14 +26,45 @@ def lists() -> Mapping[str, frozenset[str]]:
     }
 
 
-def language_of(counts: Mapping[str, float]) -> str | None:
-    """The language of a text with these words, case folded, and how often each stands in it; None
-    if no list covers a quarter of it."""
-    common = sorted(counts, key=lambda word: (-counts[word], word))[:COMMONEST]
-    total = sum(counts.values())
-    covered = {
-        code: sum(counts[word] for word in common if word in listed)
-        for code, listed in lists().items()
-    }
-    best = max(covered, key=lambda code: covered[code])
-    return best if total and covered[best] >= COVERED * total else None
+def language(texts: Sequence[str]) -> str | None:
+    """The language (ISO 639-1) most of the texts are in, long ones counting for more; None where
+    that cannot be told."""
+    found: Counter[str | None] = Counter()
+    for text in texts[:: max(1, -(-len(texts) // LOOKED_AT))]:
+        found[language_of(text)] += len(text)
+    most = max(found, key=lambda code: found[code], default=None)
+    return LISTED_AS.get(most, most) if most else None
+
+
+def function_words(
+    texts_by_writer: Mapping[str, Sequence[str]], spoken: str | None, n: int = FUNCTION_WORDS
+) -> tuple[str, ...]:
+    """The ``n`` commonest function words by their mean share over writers, so that no writer counts
+    for more by having written more; ties in alphabetical order. Words of topic, however common, are
+    left out by the list of the language ``spoken``; in a language without one, the commonest words
+    that most of the writers use stand in."""
+    counts = [
+        Counter(word for text in texts for word in words(text))
+        for texts in texts_by_writer.values()
+    ]
+    return commonest(counts, spoken, n)
+
+
+def commonest(
+    counts: Sequence[Counter[str]], spoken: str | None, n: int = FUNCTION_WORDS
+) -> tuple[str, ...]:
+    """``function_words`` of writers whose words are counted already."""
+    share: dict[str, float] = {}
+    for count in counts:
+        total = max(count.total(), 1)
+        for word, times in count.items():
+            share[word] = share.get(word, 0.0) + times / total
+    listed = lists().get(spoken or "") or _of_most(counts)
+    used = [word for word in share if word in listed]
+    return tuple(sorted(used, key=lambda word: (-share[word], word))[:n])
+
+
+def _of_most(counts: Sequence[Counter[str]]) -> set[str]:
+    """Words that more than half of the writers use: what one alone writes of is left out."""
+    users = Counter(word for count in counts for word in count)
+    return {word for word, number in users.items() if 2 * number > len(counts)}

@@ -37,6 +37,7 @@ from typing import Any
 from llmtwin_assets import prompts
 from llmtwin_assets.evaluation import general
 from llmtwin_assets.evaluation.contexts import Contexts, read_contexts
+from llmtwin_assets.evaluation.figures import finite
 from llmtwin_assets.records import InstructSample
 from llmtwin_assets.training import canaries, held_out, models, script
 from resources.artifacts import sha256, write_atomically
@@ -48,7 +49,7 @@ BATCH = 16  # texts at once
 REPLY = 40  # tokens of a reply to an instruction
 CODE = 2  # part of every measurement's name: raised when measuring changes
 
-Measured = dict[str, Any]  # texts; nats, tokens; prose, followed, exposures
+Measured = dict[str, Any]  # texts; nats (None: no number), tokens; prose, followed, exposures
 
 
 def main(spec: script.Spec, report: script.Report) -> dict[str, Any]:
@@ -66,8 +67,8 @@ def main(spec: script.Spec, report: script.Report) -> dict[str, Any]:
     for name, system in systems.items():
         file = f"{digest(spec, system, contexts)}.json"
         found = _recall([place / file for place in places])
-        measured[name] = found or _System(name, system, spec, contexts, report).measure(
-            samples, asked
+        measured[name] = found or finite(
+            _System(name, system, spec, contexts, report).measure(samples, asked)
         )
         for place in {kept, places[0]}:
             write_atomically(place / file, json.dumps(measured[name]).encode("ascii"))

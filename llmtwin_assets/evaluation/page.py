@@ -11,7 +11,6 @@ from statistics import fmean
 from typing import Any
 
 from llmtwin_assets.evaluation import judges_page
-from llmtwin_assets.evaluation.delta import AUTHOR
 from llmtwin_assets.evaluation.figures import (
     BASE,
     DEPLOYED,
@@ -24,6 +23,7 @@ from llmtwin_assets.evaluation.figures import (
     Answer,
     Figures,
 )
+from llmtwin_assets.evaluation.writers import AUTHOR
 from llmtwin_assets.pages import page
 from llmtwin_assets.plots import as_data_uri, bars, delta_map
 
@@ -50,7 +50,7 @@ def html(found: Figures, answers: Sequence[Answer], title: str) -> str:
         f'<p class="lead">{escape(summary(found))}</p>',
         *_style(found),
         _pictures(found),
-        _habits(found),
+        *_habits(found),
         *_behaviour(found),
         *_knowledge(found),
         *_judge(found),
@@ -66,8 +66,8 @@ def summary(found: Mapping[str, Any]) -> str:
     systems = found["systems"]
     if {BASE, TWIN} <= systems.keys():
         said.append(
-            f"The author's unseen text costs it {systems[TWIN]['nats']:.2f} nats per token; "
-            f"the base model paid {systems[BASE]['nats']:.2f}."
+            f"The author's unseen text costs it {_number(systems[TWIN]['nats'])} nats per token; "
+            f"the base model paid {_number(systems[BASE]['nats'])}."
         )
     if TWIN in found["copied_8grams"]:
         copied, longest = found["copied_8grams"][TWIN], found["longest_run"][TWIN]
@@ -80,23 +80,30 @@ def summary(found: Mapping[str, Any]) -> str:
 
 def plots(found: Mapping[str, Any]) -> dict[str, bytes]:
     """The report's plots as PNG, by a name that says what they show."""
-    nats = {label(name): each["nats"] for name, each in found["systems"].items() if "nats" in each}
+    nats = _nats(found)
     places = {label(name): (x, y) for name, (x, y) in found["plane"].items()}
     shown = [
         label(name) for name in (BASE, FEW_SHOT, SFT, TWIN, HELD_OUT) if name in found["plane"]
     ]
     hidden = {label(name) for name in found["words"]} - set(shown)
     places = {name: place for name, place in places.items() if name not in hidden}
-    drawn = {
-        NATS_PLOT: bars(nats, "Unseen text", "nats per token", highlight=label(TWIN)),
-        MAP_PLOT: delta_map(places, shown, label(AUTHOR)),
-    }
+    drawn = {NATS_PLOT: bars(nats, "Unseen text", "nats per token", highlight=label(TWIN))}
+    if places:
+        drawn[MAP_PLOT] = delta_map(places, shown, label(AUTHOR))
     for measure, gains in _gains(found["style"]).items():
         reach = {name: (each["low"], each["high"]) for name, each in gains.items()}
         values = {name: each["value"] for name, each in gains.items()}
         name = f"{GAINS_PLOT}_{measure.replace(' ', '_')}"
         drawn[name] = bars(values, f"Style gain: {measure}", "0 base, 1 author", reach, label(TWIN))
     return drawn
+
+
+def _nats(found: Mapping[str, Any]) -> dict[str, float]:
+    return {
+        label(name): each["nats"]
+        for name, each in found["systems"].items()
+        if each.get("nats") is not None
+    }
 
 
 def _gains(found: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
@@ -115,6 +122,9 @@ def _gains(found: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def _gain_sentences(found: Mapping[str, Any]) -> Iterator[str]:
+    if "unmeasured" in found:
+        yield f"Style was not measured: {found['unmeasured']}"
+        return
     gains = {
         name: found["gains"].get(TWIN, {}).get(name)
         for name, each in found["measures"].items()
@@ -138,6 +148,9 @@ def _style(found: Mapping[str, Any]) -> Iterator[str]:
     style = found["style"]
     measures = style["measures"]
     yield "<h2>Style</h2>"
+    if "unmeasured" in style:
+        yield f"<p>Style was not measured: {escape(style['unmeasured'])}</p>"
+        return
     head = ["Whose text"]
     head += [f"{name}: nearness" for name in measures] + [f"{name}: gain" for name in measures]
     head += ["Nearest writer"]
@@ -176,7 +189,7 @@ def _behaviour(found: Mapping[str, Any]) -> Iterator[str]:
     rows = []
     for name, health in found["health"].items():
         each = found["systems"].get(name, {})
-        exposures = each.get("exposures")
+        exposures = [bits for bits in each.get("exposures", ()) if bits is not None]
         rows.append(
             [
                 label(name),
@@ -193,13 +206,16 @@ def _behaviour(found: Mapping[str, Any]) -> Iterator[str]:
     yield _table("What it remembers, repeats and forgets", head, rows)
 
 
-def _habits(found: Mapping[str, Any]) -> str:
+def _habits(found: Mapping[str, Any]) -> Iterator[str]:
     rows = [
         [label(name), *(_listed(habits[side]) for side in ("over", "under"))]
         for name, habits in found["habits"].items()
     ]
-    return _table(
-        "Function words and punctuation used too much or too little, in spreads between writers",
+    if not rows:
+        return
+    yield _table(
+        "Function words, those that open sentences, and punctuation used too much or too little, "
+        "in spreads between writers",
         ["Whose text", "Too much", "Too little"],
         rows,
     )
@@ -259,7 +275,7 @@ def _pictures(found: Mapping[str, Any]) -> str:
 
 def _spoken(found: Mapping[str, Any]) -> dict[str, str]:
     """The plots in words, for those who do not see them."""
-    nats = {label(name): each["nats"] for name, each in found["systems"].items() if "nats" in each}
+    nats = _nats(found)
     said = {
         MAP_PLOT: "Map of writers and systems by style, the alike near each other",
         NATS_PLOT: "Bars of nats per token on unseen text: "
@@ -314,26 +330,34 @@ def _column(head: str, text: str) -> str:
 def _notes(found: Mapping[str, Any]) -> str:
     sizes = sorted(found["words"].values())
     spread = f"{sizes[0]:,}" if sizes[0] == sizes[-1] else f"{sizes[0]:,} to {sizes[-1]:,}"
+    return (
+        "<h2>How to read this</h2><p>All systems answered the same prompts, which ask for passages "
+        f"the author wrote and no model was shown; every set was cut to {spread} words. "
+        f"{_notes_on_style(found)}Intervals (90 %) are over prompts. "
+        "Nats per token say how surprised a model is by text; lower is better. Planted strings "
+        "were shown to the model among the author's text; 6 bits means that it knows them by "
+        "heart, 0 to 1 that it does not.</p>"
+    )
+
+
+def _notes_on_style(found: Mapping[str, Any]) -> str:
+    if "unmeasured" in found["style"]:
+        return ""
     others = len(next(iter(found["delta_by_writer"].values()))) - 1
     unlisted = (
         ""
-        if found["language"]
-        else " There is no list of function words of this language: the commonest words of most of "
-        "the writers stand in, and topic may be among them."
+        if found["listed"]
+        else "There is no list of function words of this language: the commonest words of most of "
+        "the writers stand in, and topic may be among them. "
     )
     return (
-        "<h2>How to read this</h2><p>All systems answered the same prompts, which ask for passages "
-        f"the author wrote and no model was shown; every set was cut to {spread} words. Function "
-        "words: minus the mean difference, in spreads between writers, of how often the commonest "
-        "function words are used by the text and by the author (Burrows' Delta, over "
-        f"{others} other writers). Verification: the mean probability, by a classifier to which "
-        "all other words are masked, that the author wrote the text. Rhythm: sentence and clause "
-        "lengths and punctuation. A measure counts only if it tells the author's documents from "
-        "those of others and from a model's imitation. A gain of 0 is the base model, of 1 the "
-        "author's own unseen text; far above 1 is caricature. Intervals (90 %) are over prompts. "
-        "Nats per token say how surprised a model is by text; lower is better. Planted strings "
-        "were shown to the model among the author's text; 6 bits means that it knows them by "
-        f"heart, 0 to 1 that it does not.{unlisted}</p>"
+        "Function words: minus the mean difference, in spreads between writers, of how often the "
+        "commonest function words are used by the text and by the author (Burrows' Delta, over "
+        f"{others} other writers). {unlisted}Verification: the mean probability, by a classifier "
+        "to which all other words are masked, that the author wrote the text. Rhythm: sentence and "
+        "clause lengths and punctuation. A measure counts only if it tells the author's documents "
+        "from those of others and from a model's imitation. A gain of 0 is the base model, of 1 "
+        "the author's own unseen text; far above 1 is caricature. "
     )
 
 

@@ -1,9 +1,14 @@
 """Texts cut to comparable lengths. Pieces are spans of the text as it stands, so that punctuation
-and line breaks stay."""
+and line breaks stay. A word is what stands between blanks; in scripts without blanks, a
+character."""
 
+import re
 from collections.abc import Mapping, Sequence
 
-from llmtwin_assets.features.words import RUN, first_words
+from llmtwin_assets.features.words import UNSPACED
+
+SPACED = f"(?!{UNSPACED.pattern})"
+RUN = re.compile(rf"{UNSPACED.pattern}(?:{SPACED}[^\w\s])*|(?:{SPACED}\S)+")
 
 
 def pieces(text: str, size: int, keep_short: bool = False) -> list[str]:
@@ -18,14 +23,19 @@ def pieces(text: str, size: int, keep_short: bool = False) -> list[str]:
     return [text[start:end] for start, end in zip(starts, ends, strict=True)]
 
 
+def length(text: str) -> int:
+    """How many words a text has."""
+    return len(RUN.findall(text))
+
+
 def equal_lengths(sets: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
     """Sets of texts that are prompt by prompt about as long as each other: each text is cut to the
     length of the shortest that answers its prompt, but an answer of less than half the median cuts
     nobody. Sets have one text per prompt, in the same order."""
-    lengths = {name: [len(text.split()) for text in texts] for name, texts in sets.items()}
+    lengths = {name: [length(text) for text in texts] for name, texts in sets.items()}
     rooms = [_room(list(each)) for each in zip(*lengths.values(), strict=True)]
     return {
-        name: [first_words(text, room) for text, room in zip(texts, rooms, strict=True)]
+        name: [_beginning(text, room) for text, room in zip(texts, rooms, strict=True)]
         for name, texts in sets.items()
     }
 
@@ -33,3 +43,8 @@ def equal_lengths(sets: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
 def _room(lengths: list[int]) -> int:
     median = sorted(lengths)[len(lengths) // 2]
     return min((length for length in lengths if 2 * length >= median), default=0)
+
+
+def _beginning(text: str, count: int) -> str:
+    ends = [match.end() for _, match in zip(range(count), RUN.finditer(text), strict=False)]
+    return text[: ends[-1]] if ends else ""

@@ -5,22 +5,24 @@ more about them than its writer does. Counts only; what they are compared with i
 
 import re
 
-WORD = re.compile(r"\w+(?:['’]\w+)*")
+from llmtwin_assets.features.words import UNSPACED
+
+WORD = re.compile(rf"{UNSPACED.pattern}|(?:(?!{UNSPACED.pattern})\w)+(?:['’]\w+)*")
 MOST = 4.0  # spreads between writers by which one habit can differ
-END = re.compile(r"[.!?…]+[\"'”’)\]]*(?=\s|$)")
+END = re.compile(r"[.!?…]+[\"'”’)\]]*(?=\s|$)|[。！？]+[”’」』）]*")
 SHORT, LONG = 12, 40  # words of a sentence
 PER_WORD = {
-    "commas": re.compile(r","),
-    "semicolons": re.compile(r";"),
-    "colons": re.compile(r":"),
+    "commas": re.compile(r"[,，、،]"),
+    "semicolons": re.compile(r"[;；؛]"),
+    "colons": re.compile(r"[:：]"),
     "dashes": re.compile(r"—|–|--"),
-    "parentheses": re.compile(r"[(\[]"),
-    "quotation marks": re.compile(r"[\"“«]"),
-    "question marks": re.compile(r"\?"),
-    "exclamation marks": re.compile(r"!"),
+    "parentheses": re.compile(r"[(\[（【]"),
+    "quotation marks": re.compile(r"[\"“«「『]"),
+    "question marks": re.compile(r"[?？؟]"),
+    "exclamation marks": re.compile(r"[!！]"),
     "items of lists": re.compile(r"^\s*(?:[-*•]|\d+[.)])\s", re.MULTILINE),
 }
-CLAUSE = re.compile(r"[,;:—–()]|--")
+CLAUSE = re.compile(r"[,;:—–()，、；：（）،؛]|--")
 
 
 def rhythm(text: str) -> dict[str, tuple[float, float]]:

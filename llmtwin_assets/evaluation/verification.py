@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from llmtwin_assets.evaluation.pieces import pieces
+from llmtwin_assets.features.words import UNSPACED
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,7 +28,8 @@ FOREIGN = 240  # pieces of all of them together, where they are few
 MOST_AUTHOR = 120  # pieces of the author
 FEATURES = 4_000
 FOLDS = 3
-WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*|\d")
+LETTER = rf"(?:(?!{UNSPACED.pattern})[^\W\d_])"
+WORD = re.compile(rf"{UNSPACED.pattern}|{LETTER}+(?:['’]{LETTER}+)*|\d")
 
 
 @dataclass(frozen=True)

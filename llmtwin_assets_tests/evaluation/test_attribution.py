@@ -3,7 +3,7 @@ from random import Random
 import pytest
 
 from llmtwin_assets.evaluation.attribution import attribute
-from llmtwin_assets.evaluation.pieces import first_words
+from llmtwin_assets.features.words import first_words
 from resources.reference_writers import ReferenceWriters
 
 PLAIN = "we have seen that it is not so and you can do this now but they will be there with us"

@@ -1,9 +1,6 @@
-from collections import Counter
-
 import pytest
 
-from llmtwin_assets.evaluation.delta import function_words, language
-from llmtwin_assets.evaluation.languages import language_of, lists
+from llmtwin_assets.evaluation.languages import function_words, language, lists
 
 SAID = {
     "en": "It is for all of us to see that the work is kept as it was when we came to it.",
@@ -26,19 +23,35 @@ def test_a_sentence_shows_its_language(code: str) -> None:
 @pytest.mark.parametrize("text", ["", "   ", "zorb flim quax zint morp yull frob", "12 34 🙂"])
 def test_what_no_list_covers_has_no_language(text: str) -> None:
     assert language([text]) is None
-    assert language_of(Counter()) is None
+
+
+def test_texts_agree_on_a_language_by_their_length_and_an_odd_one_changes_nothing() -> None:
+    assert language([]) is None
+    assert language([SAID["de"] * 9, SAID["en"], SAID["fr"]]) == "de"
+    assert language([SAID["en"] * 30, "12 34", ""] * 9) == "en"
+
+
+def test_what_the_lists_call_otherwise_is_called_so() -> None:
+    norwegian = "Vi har ikke kommet hit for det, men det er noe jeg må si dere før dere går hjem."
+    assert language([norwegian]) in lists()
+
+
+def test_function_words_are_small_words_and_nobody_counts_for_writing_more() -> None:
+    texts = {"ann": ["the law of the land " * 500], "bob": ["a tale and a song"]}
+    assert function_words(texts, "en", 2) == ("a", "the")  # both two in five: by the alphabet
+    assert function_words(texts, "en") == ("a", "the", "and", "of")  # no law, land, tale or song
 
 
 def test_words_of_topic_are_no_function_words_however_common() -> None:
     texts = {name: [f"{name} and the union of the states is a {name}. " * 50] for name in "xyz"}
-    found = function_words(texts)
+    found = function_words(texts, "en")
     assert {"the", "of", "and", "is", "a"} <= set(found)
     assert "union" not in found
 
 
 def test_without_a_list_words_that_most_writers_use_stand_in() -> None:
     texts = {name: [f"zorb flim {name * 4} quax " * 50] for name in "bcd"}
-    assert set(function_words(texts)) == {"zorb", "flim", "quax"}
+    assert set(function_words(texts, None)) == {"zorb", "flim", "quax"}
 
 
 def test_the_lists_hold_words_as_texts_are_read() -> None:

@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 
 from llmtwin_assets.evaluation import figures, page
-from llmtwin_assets.evaluation.delta import AUTHOR
+from llmtwin_assets.evaluation.checks import judges
 from llmtwin_assets.evaluation.pieces import pieces
+from llmtwin_assets.evaluation.writers import AUTHOR
 from llmtwin_assets_tests.evaluation.test_style import NAMES, imitation
+from llmtwin_assets_tests.evaluation.test_writers import german
 from resources.reference_writers import ReferenceWriters
 
 HOSTILE = '<script>alert("x")</script> & <img src=x onerror=alert(1)> {style}'
@@ -95,6 +97,48 @@ def test_the_headline_has_numbers_only_and_leaves_out_what_is_unknown(
     assert line["forgotten (nats)"] == 0.1
     unknown = {"gains": {}, "measures": {}}
     assert "style gain (verification)" not in figures.headline(found | {"style": unknown})
+
+
+def unmeasured(
+    answers: list[dict[str, str]], train: list[str], writers: dict[str, list[str]]
+) -> dict[str, Any]:
+    nan = float("nan")
+    measured = {
+        "base": {"nats": 3.35, "tokens": 4000, "prose": 3.3, "followed": 0.6, "exposures": [nan]},
+        "twin": {"nats": nan, "tokens": 4000, "prose": nan, "followed": 0.5},
+    }
+    return figures.figures(measured, answers, train, writers)
+
+
+def test_an_author_nobody_can_be_compared_with_has_a_report_that_says_so(
+    writers: dict[str, list[str]], answers: list[dict[str, str]]
+) -> None:
+    found = unmeasured(answers, [german(1), german(2)], writers)
+    assert json.loads(json.dumps(found, allow_nan=False)) == found
+    assert found["copied_8grams"]["twin"] == 0
+    text = page.html(found, answers, "Title")
+    assert text.count("Style was not measured: reference writers: 0 of 6 write the author") == 2
+    assert "LLMTWIN_REFERENCE_WRITERS" in text
+    assert figures.headline(found)["copied 8-grams"] == 0
+    facts = {"found": found, "style_decides": True}
+    said = {judge.__name__: judge(facts) for judge in judges}
+    verdict = said["sounds_more_like_the_author"]
+    assert not verdict.passed
+    assert "Set LLMTWIN_REFERENCE_WRITERS to a folder" in verdict.because
+    for name in ("predicts_better_than_base", "forgets_little"):
+        assert not said[name].passed
+        assert "is not a number" in said[name].because
+    assert judges[1](facts | {"style_decides": False}).passed
+
+
+def test_a_single_prompt_gives_a_report_without_style(
+    writers: dict[str, list[str]], answers: list[dict[str, str]]
+) -> None:
+    one = [row for row in answers if row["sample_id"] == "s0"]
+    found = unmeasured(one, writers["Madison"][:10], writers)
+    json.dumps(found, allow_nan=False)
+    assert "held-out prompts: there are 1" in found["style"]["unmeasured"]
+    assert page.html(found, one, "Title")
 
 
 class Tags(HTMLParser):

@@ -5,11 +5,13 @@ from statistics import NormalDist, mean, stdev
 import pytest
 
 from llmtwin_assets.evaluation import style
-from llmtwin_assets.evaluation.delta import TooFewWritersError, TooLittleTextError
+from llmtwin_assets.evaluation.admission import LEAST_AUC
+from llmtwin_assets.evaluation.intervals import interval
 from llmtwin_assets.evaluation.languages import lists
 from llmtwin_assets.evaluation.pieces import equal_lengths, pieces
 from llmtwin_assets.evaluation.rhythm import rhythm, sentences
 from llmtwin_assets.evaluation.verification import mask
+from llmtwin_assets.evaluation.writers import comparable
 from llmtwin_assets.features.words import WORD, first_words, words
 from llmtwin_assets_tests.evaluation.test_delta import IMITATION
 from resources.reference_writers import ReferenceWriters
@@ -48,7 +50,7 @@ def systems(writers: dict[str, list[str]]) -> dict[str, list[str]]:
 @pytest.fixture(scope="module")
 def scorer(writers: dict[str, list[str]], systems: dict[str, list[str]]) -> style.Scorer:
     others = {name: texts for name, texts in writers.items() if name != "Madison"}
-    return style.fit(writers["Madison"][:11], others, {"base": systems["base"]})
+    return style.fit(comparable(writers["Madison"][:11], others), {"base": systems["base"]})
 
 
 @pytest.fixture(scope="module")
@@ -61,8 +63,8 @@ def test_measures_that_tell_the_author_from_others_and_from_an_imitation_are_adm
 ) -> None:
     assert "verification" in scorer.admitted
     for name in scorer.admitted:
-        assert scorer.admissions[name].others >= style.LEAST_AUC
-        assert scorer.admissions[name].imitation >= style.LEAST_AUC
+        assert scorer.admissions[name].others >= LEAST_AUC
+        assert scorer.admissions[name].imitation >= LEAST_AUC
 
 
 def test_a_measure_that_cannot_tell_the_author_from_others_is_not(
@@ -73,10 +75,10 @@ def test_a_measure_that_cannot_tell_the_author_from_others_is_not(
         for a, b in zip(writers["Hamilton"], writers["Woodrow Wilson"], strict=False)
     ]
     mixed = [" ".join(piece for pair in sheet for piece in pair) for sheet in sheets]
-    others = {f"one of many {n}": mixed[n % 3 :: 3] for n in range(3)} | {
+    others = {f"one of many {n}": [mixed[n]] for n in range(3)} | {
         "Jay": writers["Jay"], "Emily": writers["Emily Brontë"]
     }  # fmt: skip
-    found = style.fit(mixed[3:], others)
+    found = style.fit(comparable(mixed[3:], others))
     refused = [each for each in found.admissions.values() if not each.admitted]
     assert refused
     assert all("other writers" in each.because for each in refused)
@@ -118,16 +120,28 @@ def test_text_that_was_learned_by_heart_is_no_nearer_than_the_classifier_can_say
 def test_the_interval_is_that_of_a_mean_where_the_figure_is_one() -> None:
     values = [0.1, 0.4, 0.35, 0.8, 0.6]
     without = [mean(values[:row] + values[row + 1 :]) for row in range(len(values))]
-    found = style.interval(mean(values), without, level=0.9)
+    found = interval(mean(values), without, level=0.9)
     assert found.high - found.value == pytest.approx(
         2.1318 * stdev(values) / math.sqrt(5), rel=1e-3
     )
     assert found.high - found.low > 2 * NormalDist().inv_cdf(0.95) * stdev(values) / math.sqrt(5)
 
 
-def test_a_single_prompt_proves_nothing(scorer: style.Scorer) -> None:
-    found = scorer.compare({"base": [imitation(0)], "author": [imitation(1)]})
-    assert found.nearer("function words", "author", "base").low == -math.inf
+def test_a_single_prompt_proves_nothing_and_is_refused(scorer: style.Scorer) -> None:
+    with pytest.raises(style.TooFewPromptsError, match="at least 2 passages"):
+        scorer.compare({"base": [imitation(0)], "author": [imitation(1)]})
+    with pytest.raises(style.TooFewPromptsError):
+        scorer.compare({})
+
+
+def test_two_prompts_prove_little_but_give_numbers(scorer: style.Scorer) -> None:
+    two = {
+        "base": [" ".join(SENTENCES[:2]), " ".join(SENTENCES[2:4])],
+        "author": [" ".join(SENTENCES[4:7]), " ".join(SENTENCES[7:])],
+    }
+    found = scorer.compare(two).nearer("function words", "author", "base")
+    assert math.isfinite(found.low)
+    assert found.low < 0 < found.high
 
 
 def test_empty_answers_are_far_from_everyone(scorer: style.Scorer) -> None:
@@ -188,35 +202,11 @@ def test_no_text_is_too_odd_to_score(scorer: style.Scorer) -> None:
         assert math.isfinite(score.high)
 
 
-def test_writers_of_another_language_prove_nothing_and_are_left_out(
-    writers: dict[str, list[str]],
-) -> None:
-    german = ["Wir haben das nicht so gemeint, aber es ist auch so, und die anderen sind da. " * 90]
-    others = dict.fromkeys(("Anna", "Bert", "Carl"), german)
-    with pytest.raises(TooFewWritersError, match="0 besides"):
-        style.fit(writers["Madison"], others)
-
-
-def test_a_short_author_and_few_writers_are_refused(writers: dict[str, list[str]]) -> None:
-    with pytest.raises(TooLittleTextError, match="12 words"):
-        style.fit(["one two three four five six seven eight nine ten eleven twelve"], writers)
-    with pytest.raises(TooFewWritersError):
-        style.fit(writers["Madison"], {"Jay": writers["Jay"]})
-
-
 def test_the_mask_leaves_function_words_punctuation_and_lengths() -> None:
     known = frozenset({"the", "of", "and", "don't"})
     assert mask("The Union of 13 states, and don’t!", known) == "The ***** of ## ******, and don’t!"
     swapped = mask("The Onion of 13 slates, and don’t!", known)
     assert swapped == mask("The Union of 13 states, and don’t!", known)
-
-
-def test_habits_name_what_an_imitation_overdoes(writers: dict[str, list[str]]) -> None:
-    others = {name: texts for name, texts in writers.items() if name != "Madison"}
-    found = style.habits(writers["Madison"], others, {"base": IMITATION})["base"]
-    assert "that" in found["over"] or "can" in found["over"] or "can't" in found["over"]
-    assert len(found["over"]) + len(found["under"]) >= 8
-    assert all(value > 0 for value in found["over"].values())
 
 
 def test_rhythm_counts_sentences_that_end_and_their_marks() -> None:
@@ -225,6 +215,14 @@ def test_rhythm_counts_sentences_that_end_and_their_marks() -> None:
     assert found["commas"] == (1, 13)
     assert found["dashes"][0] == 2
     assert rhythm("")["words per sentence"] == (0, 0)
+
+
+def test_scripts_without_spaces_have_words_sentences_and_pieces() -> None:
+    text = "我们不是为了这个来的，但是你可以说。他们在吗？"
+    assert rhythm(text)["words per sentence"] == (20, 2)
+    assert rhythm(text)["commas"] == (1, 20)
+    assert pieces(text, 10) == ["我们不是为了这个来的，", "但是你可以说。他们在吗？"]
+    assert mask(text, frozenset("的不")) == "**不******的，******。****？"
 
 
 def test_pieces_are_spans_of_the_text_and_lose_no_word() -> None:

@@ -1,0 +1,68 @@
+from random import Random
+
+import pytest
+
+from llmtwin_assets.evaluation.writers import (
+    TooFewWritersError,
+    TooLittleTextError,
+    comparable,
+    same_writers,
+)
+from resources.reference_writers import ReferenceWriters
+
+Texts = dict[str, list[str]]
+GERMAN = (
+    "und die der das nicht sich mit dem auch ein eine ist es auf für von den im zu als an nach wie "
+    "wir aber aus durch wenn nur war noch werden bei so sind oder um haben einer mir über ihm diese"
+).split()
+
+
+def german(seed: int, count: int = 700) -> str:
+    """Words of German with a topic of their own."""
+    chance = Random(seed)
+    pool = [*GERMAN * 2, *(f"haus{seed}", f"garten{seed}", "straße", "fenster", "morgen")]
+    return " ".join(chance.choices(pool, k=count)) + "."
+
+
+@pytest.fixture(scope="module")
+def writers() -> Texts:
+    chosen = ReferenceWriters().load()
+    names = ("Madison", "Hamilton", "Jay", "Emily Brontë", "William H. Taft")
+    return {name: chosen[name][:6] for name in names}
+
+
+def test_a_writer_who_is_the_author_is_left_out(writers: Texts) -> None:
+    found = comparable(writers["Madison"], writers)
+    assert found.same == ("Madison",)
+    assert set(found.others) == writers.keys() - {"Madison"}
+    assert found.language == "en"
+    others = {"H.": writers["Hamilton"], "Jay": writers["Jay"]}
+    assert same_writers(writers["Hamilton"][:3], others) == ("H.",)
+
+
+def test_writers_of_another_language_and_those_of_a_few_words_are_left_out(writers: Texts) -> None:
+    others = {"Anna": [german(1)], "Bert": [german(2)], "Note": ["It is only a note of his."]}
+    found = comparable(writers["Madison"], writers | others)
+    assert not found.others.keys() & others.keys()
+
+
+def test_an_author_among_writers_of_another_language_is_told_what_to_give(writers: Texts) -> None:
+    with pytest.raises(TooFewWritersError) as refused:
+        comparable([german(1), german(2)], writers)
+    assert "0 of 5 write the author's language (de)" in str(refused.value)
+    assert "LLMTWIN_REFERENCE_WRITERS" in str(refused.value)
+
+
+def test_an_author_among_writers_of_their_own_language_is_compared(writers: Texts) -> None:
+    others = {f"writer {seed}": [german(seed)] for seed in (3, 4, 5)}
+    found = comparable([german(1), german(2)], writers | others)
+    assert found.language == "de"
+    assert set(found.others) == others.keys()
+
+
+def test_a_short_author_and_few_writers_are_refused(writers: Texts) -> None:
+    with pytest.raises(TooLittleTextError, match="4 words are too few"):
+        comparable(["four words are few"], writers)
+    two = {name: writers[name] for name in ("Jay", "Hamilton", "Madison")}
+    with pytest.raises(TooFewWritersError, match="2 of 3 write"):
+        comparable(writers["Madison"], two)
