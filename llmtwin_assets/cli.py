@@ -354,6 +354,7 @@ def materialise(settings: Settings, author: str, recipe: str = "") -> None:
         check_recipe(recipe)
         config["ops"] = {"sft_checkpoint": {"config": {"recipe": recipe}}}
     register_authors(settings)
+    free_the_queue()
     defs = build_defs(settings, loggers={"console": logger_for(set(ASSETS))})
     began = time.monotonic()
     print(f"Making the twin of {author} in {settings.home}")
