@@ -1,9 +1,11 @@
 """The services of AWS over real HTTP on loopback, as moto speaks them."""
 
+import json
 import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 
@@ -39,3 +41,14 @@ def client(service: str):
     import boto3
 
     return boto3.session.Session().client(service)
+
+
+def accepted(service: str, operation: str, request: dict[str, Any]) -> None:
+    """Raises unless the service's own model in botocore takes the request."""
+    import botocore.session
+    from botocore.validate import ParamValidator
+
+    model = botocore.session.get_session().get_service_model(service)
+    shape = model.operation_model(operation).input_shape
+    errors = ParamValidator().validate(json.loads(json.dumps(request)), shape)
+    assert not errors.has_errors(), errors.generate_report()

@@ -30,7 +30,7 @@ from resources.artifacts import (
     Version,
     rename_unless_there,
 )
-from resources.s3 import Bucket, DamagedObjectError
+from resources.s3 import Bucket, DamagedObjectError, inside
 
 SEAL = "manifest.json"
 
@@ -133,11 +133,9 @@ class S3Artifacts(ArtifactStore):
     def _download(self, version: Version, manifest: Mapping[str, Any], target: Path) -> None:
         key = self._key(version.author, version.asset, version.digest)
         for name, expected in manifest["files"].items():
-            if Path(name).is_absolute() or ".." in Path(name).parts:
-                raise _damaged(version, self.bucket.url(key), f"it names a file {name!r}")
             try:
                 self.bucket.download(
-                    f"{key}/{name}", target / name, expected["bytes"], expected["sha256"]
+                    f"{key}/{name}", inside(target, name), expected["bytes"], expected["sha256"]
                 )
             except DamagedObjectError as error:
                 raise _damaged(version, error.item, error.problem) from error

@@ -152,6 +152,13 @@ class Bucket:
         )
 
 
+def inside(folder: Path, name: str) -> Path:
+    """A path below a folder; raises ``DamagedObjectError`` for one that would leave it."""
+    if Path(name).is_absolute() or ".." in Path(name).parts:
+        raise DamagedObjectError(repr(name), "it leaves its folder", "Do not use this bucket")
+    return folder / name
+
+
 def aws_client(service: str) -> Any:
     """A boto3 client; raises ``BucketError`` where its package or a region is missing."""
     if find_spec("boto3") is None:

@@ -291,7 +291,7 @@ def test_a_manifest_cannot_write_outside_its_folder(bucket: str, tmp_path: Path)
     )
     read = other.current("ada", "chunks")
     assert read is not None
-    with pytest.raises(DamagedArtifactError, match="it names a file"):
+    with pytest.raises(DamagedArtifactError, match="it leaves its folder"):
         read.file("data.txt")
     assert not list((tmp_path / "other").rglob("data.txt"))
 
