@@ -371,6 +371,7 @@ def materialise(
         check_recipe(recipe)
         config["ops"] = {"sft_checkpoint": {"config": {"recipe": recipe}}}
     register_authors(settings)
+    free_the_queue()
     defs = build_defs(settings, loggers={"console": logger_for(set(only or ASSETS))})
     what = "corpus" if only else "twin"
     began = time.monotonic()

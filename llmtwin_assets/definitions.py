@@ -24,7 +24,7 @@ from llmtwin_assets.settings import Settings, from_environment
 from llmtwin_assets.training import assets as training
 from llmtwin_assets.training import checks as training_checks
 from resources.artifacts import open_artifacts
-from resources.compute import SubprocessCompute
+from resources.compute import open_compute
 from resources.documents import open_documents
 from resources.embedder import Embedder
 from resources.reference_writers import ReferenceWriters
@@ -44,15 +44,16 @@ CHECKS = (
 
 def resources_for(settings: Settings) -> dict[str, Any]:
     """Every resource the graph uses, by the name its assets ask for it. Opens nothing yet."""
+    artifacts = open_artifacts(settings.artifacts_url)
     return {
         "settings": settings,
         "registry": AuthorsFile(settings.authors_file),
         "documents": open_documents(settings.documents_url),
         "vectors": open_vectors(settings.vectors_url),
-        "artifacts": open_artifacts(settings.artifacts_url),
+        "artifacts": artifacts,
         "embedder": Embedder(settings.embedder),
         "writers": ReferenceWriters(settings.reference_writers),
-        "compute": SubprocessCompute(),
+        "compute": open_compute(settings.compute_url, artifacts),
     }
 
 

@@ -26,6 +26,7 @@ class Settings:
     documents_url: str
     vectors_url: str
     artifacts_url: str
+    compute_url: str  # where scripts that train and generate run
     base_model: str
     embedder: str
     reranker: str  # a cross-encoder that orders what search finds; none without one
@@ -79,6 +80,7 @@ def from_environment(environ: Mapping[str, str] = os.environ) -> Settings:
         documents_url=chosen("DOCUMENTS_URL", f"sqlite://{home}/documents.sqlite"),
         vectors_url=chosen("VECTORS_URL", f"qdrant-edge://{home}/vectors"),
         artifacts_url=chosen("ARTIFACTS_URL", f"file://{home}/artifacts"),
+        compute_url=chosen("COMPUTE_URL", "subprocess:"),
         base_model=chosen("BASE_MODEL", "smollm2-135m"),
         embedder=chosen("EMBEDDER", "all-minilm-l6-v2"),
         reranker=chosen("RERANKER", ""),

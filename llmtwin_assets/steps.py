@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 Facts = dict[str, Any]
 OWNERS = ["team:llm-twin"]
+GPU = "gpu"  # the pool of steps that load a language model; its limit is the number of GPUs
 LARGEST_PLOT = 200_000  # bytes; larger ones would weigh on the event log
 JUDGES: dict[str, list["Judge"]] = {}  # the gates of each asset, filled by ``gate``
 

@@ -4,7 +4,7 @@ A version is built in a temporary directory, sealed with a manifest (sizes and S
 file, and the facts recorded about it) and renamed into place; then the pointer moves. Both steps
 are atomic, so a reader sees the old version or the new one, and a killed build leaves only a
 temporary directory that the next build of the same asset removes. What the files mean is not
-known here.
+known here; ``artifacts_s3`` keeps the same things in a bucket.
 
 Layout below the root::
 
@@ -22,7 +22,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,9 @@ from urllib.parse import unquote, urlsplit
 from resources.errors import LlmTwinError, UnknownSchemeError
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,79}")
+MANIFEST, POINTER = ("facts", "files"), ("digest", "previous")  # what must be in them
+EPOCH = datetime.fromtimestamp(0, UTC)
+CURRENT, HISTORY = "current.json", "history.jsonl"
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
@@ -48,19 +51,23 @@ class BadNameError(LlmTwinError):
 
 @dataclass(frozen=True)
 class Version:
-    """One immutable version of one author's asset: where its files are and what is known of it."""
+    """One immutable version of one author's asset: what is known of it, when it was sealed (UTC),
+    and the folder of its files. ``fetch`` brings them there where they are kept elsewhere."""
 
     author: str
     asset: str
     digest: str
-    path: Path
+    folder: Path
     facts: Mapping[str, Any]
+    made: datetime = EPOCH
+    fetch: Callable[[], None] | None = field(default=None, compare=False, repr=False)
 
     @property
-    def made(self) -> datetime:
-        """When it was sealed, UTC."""
-        sealed = (self.path / "manifest.json").stat().st_mtime
-        return datetime.fromtimestamp(sealed, UTC)
+    def path(self) -> Path:
+        """The folder, with its files."""
+        if self.fetch is not None:
+            self.fetch()
+        return self.folder
 
     def file(self, name: str) -> Path:
         """Path of a file of this version; raises ``DamagedArtifactError`` when it is gone."""
@@ -70,6 +77,14 @@ class Version:
                 str(path), "the file is missing", f"Materialise {self.asset} of {self.author} again"
             )
         return path
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A small file of a store, and when it was written (UTC)."""
+
+    data: bytes
+    written: datetime
 
 
 class ArtifactStore:
@@ -92,10 +107,14 @@ class ArtifactStore:
 
     def version(self, author: str, asset: str, digest: str) -> Version | None:
         """A stored version by digest, or None."""
-        path = self._folder(author, asset) / _safe(digest)
-        remedy = f"Delete the directory and materialise {asset} of {author} again"
-        manifest = _record(path / "manifest.json", ("facts", "files"), remedy)
-        return Version(author, asset, digest, path, manifest["facts"]) if manifest else None
+        folder = self._folder(author, asset) / _safe(digest)
+        name = f"{digest}/manifest.json"
+        stored = self._load(author, asset, name)
+        if stored is None:
+            return None
+        remedy = f"Delete its directory and materialise {asset} of {author} again"
+        manifest = _record(self._place(author, asset, name), stored.data, MANIFEST, remedy)
+        return Version(author, asset, digest, folder, manifest["facts"], stored.written)
 
     def publish(
         self, author: str, asset: str, digest: str, build: Callable[[Path], Mapping[str, Any]]
@@ -163,15 +182,12 @@ class ArtifactStore:
         if row in rows:
             return
         lines = "".join(json.dumps(each) + "\n" for each in [*rows, row])
-        write_atomically(self._folder(author, asset) / "history.jsonl", lines.encode("ascii"))
+        self._save(author, asset, HISTORY, lines.encode("ascii"))
 
     def history(self, author: str, asset: str) -> list[dict[str, Any]]:
         """The rows that were noted, oldest first."""
-        try:
-            text = (self._folder(author, asset) / "history.jsonl").read_text("ascii")
-        except FileNotFoundError:
-            return []
-        return [json.loads(line) for line in text.splitlines()]
+        stored = self._load(author, asset, HISTORY)
+        return [json.loads(line) for line in stored.data.splitlines()] if stored else []
 
     def forget(self, author: str, asset: str, digest: str) -> None:
         """Delete one stored version, so that publishing it builds it again; the pointer stays."""
@@ -197,16 +213,39 @@ class ArtifactStore:
         if not pointer:
             return []
         kept = {pointer["digest"], pointer["previous"]}
-        folders = [path for path in self._folder(author, asset).iterdir() if path.is_dir()]
-        stale = [p for p in folders if p.name not in kept and not p.name.startswith(".")]
-        unfinished = [p for p in folders if p.name.startswith(".work-")]
-        for path in stale + unfinished:
-            shutil.rmtree(path, ignore_errors=True)
-        return sorted(path.name for path in stale)
+        stale = sorted(set(self._digests(author, asset)) - kept)
+        for digest in stale:
+            self.forget(author, asset, digest)
+        for unfinished in self._folder(author, asset).glob(".work-*"):
+            shutil.rmtree(unfinished, ignore_errors=True)
+        return stale
 
     def authors(self, asset: str) -> list[str]:
         """Authors that have a current version of ``asset``."""
-        return sorted(path.parent.parent.name for path in self.root.glob(f"*/{asset}/current.json"))
+        return sorted(path.parent.parent.name for path in self.root.glob(f"*/{asset}/{CURRENT}"))
+
+    def _digests(self, author: str, asset: str) -> list[str]:
+        """Names of the stored versions, those without a manifest included."""
+        folder = self._folder(author, asset)
+        return [p.name for p in folder.iterdir() if p.is_dir() and not p.name.startswith(".")]
+
+    def _place(self, author: str, asset: str, name: str) -> str:
+        """What a small file is called in an error."""
+        return str(self._folder(author, asset) / name)
+
+    def _load(self, author: str, asset: str, name: str) -> Stored | None:
+        path = self._folder(author, asset) / name
+        try:
+            written = datetime.fromtimestamp(path.stat().st_mtime, UTC)
+            return Stored(path.read_bytes(), written)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            remedy = f"Delete it and materialise {asset} of {author} again"
+            raise DamagedArtifactError(str(path), "it cannot be read", remedy) from error
+
+    def _save(self, author: str, asset: str, name: str, data: bytes) -> None:
+        write_atomically(self._folder(author, asset) / name, data)
 
     def _folder(self, author: str, asset: str) -> Path:
         return self.root / _safe(author) / _safe(asset)
@@ -215,13 +254,14 @@ class ArtifactStore:
         return self._folder(author, asset) / f".work-{_safe(digest)}"
 
     def _pointer(self, author: str, asset: str) -> dict[str, Any] | None:
+        stored = self._load(author, asset, CURRENT)
+        if stored is None:
+            return None
         remedy = f"Delete the file and materialise {asset} of {author} again"
-        path = self._folder(author, asset) / "current.json"
-        return _record(path, ("digest", "previous"), remedy)
+        return _record(self._place(author, asset, CURRENT), stored.data, POINTER, remedy)
 
     def _move(self, author: str, asset: str, pointer: Mapping[str, Any]) -> None:
-        path = self._folder(author, asset) / "current.json"
-        write_atomically(path, json.dumps(dict(pointer)).encode("utf-8"))
+        self._save(author, asset, CURRENT, json.dumps(dict(pointer)).encode("utf-8"))
 
     def _build(
         self, author: str, asset: str, digest: str, build: Callable[[Path], Mapping[str, Any]]
@@ -245,17 +285,16 @@ class ArtifactStore:
             text = json.dumps(manifest, indent=1)
             write_atomically(work / "manifest.json", text.encode("utf-8"))
             work.chmod(0o755)
-            target = folder / digest
-            try:
-                work.rename(target)
-            except OSError as error:
-                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
-                    raise
+            self._keep(author, asset, digest, work)
         finally:
             shutil.rmtree(work, ignore_errors=True)
         version = self.version(author, asset, digest)
         assert version is not None
         return version
+
+    def _keep(self, author: str, asset: str, digest: str, sealed: Path) -> None:
+        """Make a sealed directory a stored version; one that is stored already stays."""
+        rename_unless_there(sealed, self._folder(author, asset) / digest)
 
     @contextmanager
     def _room_for(self, author: str, asset: str) -> Iterator[None]:
@@ -273,10 +312,15 @@ class ArtifactStore:
 
 
 def open_artifacts(url: str) -> ArtifactStore:
-    """The store a URL names: ``file:///path``. Raises ``UnknownSchemeError``."""
+    """The store a URL names: ``file:///path`` or ``s3://bucket/prefix``. Raises
+    ``UnknownSchemeError``."""
     parts = urlsplit(url)
+    if parts.scheme == "s3":
+        from resources.artifacts_s3 import S3Artifacts
+
+        return S3Artifacts(url)
     if parts.scheme != "file":
-        raise UnknownSchemeError(url, ("file:///",))
+        raise UnknownSchemeError(url, ("file:///", "s3://"))
     return ArtifactStore(Path(unquote(parts.path)))
 
 
@@ -314,17 +358,23 @@ def write_atomically(path: Path, data: bytes) -> None:
         raise
 
 
-def _record(path: Path, names: Iterable[str], remedy: str) -> dict[str, Any] | None:
-    """A JSON object that has these names; None where there is no file, and
-    ``DamagedArtifactError`` for anything else."""
+def rename_unless_there(source: Path, target: Path) -> None:
+    """Rename a directory; where another process was faster, its directory stays."""
     try:
-        found = json.loads(path.read_text("utf-8"))
+        source.rename(target)
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise
+
+
+def _record(item: str, data: bytes, names: Iterable[str], remedy: str) -> dict[str, Any]:
+    """A JSON object that has these names; ``DamagedArtifactError`` for anything else."""
+    try:
+        found = json.loads(data)
         if not isinstance(found, dict) or not set(names) <= set(found):
             raise ValueError
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError) as error:
-        raise DamagedArtifactError(str(path), "it cannot be read", remedy) from error
+    except ValueError as error:
+        raise DamagedArtifactError(item, "it cannot be read", remedy) from error
     return found
 
 

@@ -1,4 +1,4 @@
-"""Where training and generation scripts run, through Dagster Pipes.
+"""Where training and generation scripts run, through Dagster Pipes: here, or where a URL says.
 
 A script is a module that takes one spec file and leaves ``result.json`` or ``error.json`` in the
 spec's output directory. Its log, metrics and failure stream back into the run that started it, and
@@ -14,9 +14,10 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import parse_qsl, unquote, urlsplit
 
-from resources.artifacts import write_atomically
-from resources.errors import LlmTwinError
+from resources.artifacts import ArtifactStore, write_atomically
+from resources.errors import LlmTwinError, UnknownSchemeError
 
 if TYPE_CHECKING:
     import dagster as dg
@@ -38,6 +39,10 @@ QUIET = {
 
 class ScriptFailedError(LlmTwinError):
     """A script ended without a result."""
+
+
+class BadComputeError(LlmTwinError):
+    """A compute URL that cannot be used as it is."""
 
 
 class Compute(Protocol):
@@ -64,8 +69,7 @@ class SubprocessCompute:
         import dagster as dg
 
         output = Path(spec["output"])
-        path = output / "spec.json"
-        write_atomically(path, json.dumps(dict(spec), indent=1).encode("utf-8"))
+        path = write_spec(output, spec)
         paths = [str(PROJECT), *filter(None, [os.environ.get("PYTHONPATH")])]
         inside = {**os.environ, **QUIET, "PYTHONPATH": os.pathsep.join(paths)}
         with dg.open_pipes_session(
@@ -73,12 +77,7 @@ class SubprocessCompute:
         ) as pipes:
             inside |= pipes.get_bootstrap_env_vars()
             code = self._wait_for([sys.executable, "-m", module, str(path)], inside)
-        if code != 0:
-            raise _reason(module, output, code)
-        result: dict[str, Any] = json.loads((output / "result.json").read_text("utf-8"))
-        for name in ("spec.json", "result.json"):
-            (output / name).unlink()
-        return result
+        return take_result(module, output, code)
 
     def _wait_for(self, command: Sequence[str], environment: Mapping[str, str]) -> int:
         """The exit code of a child; nothing of it is left when this returns or raises."""
@@ -101,14 +100,71 @@ def _signal(child: "subprocess.Popen[bytes]", how: int) -> None:
         os.killpg(child.pid, how)
 
 
-def _reason(module: str, output: Path, code: int) -> LlmTwinError:
+def open_compute(url: str, artifacts: ArtifactStore) -> Compute:
+    """The place a URL names: ``subprocess:``, ``docker://IMAGE``, ``ecs://CLUSTER/TASK`` or
+    ``sagemaker://IMAGE``, with options after a question mark. The last two take their files from
+    ``artifacts``. Raises ``UnknownSchemeError``, ``BadComputeError``."""
+    scheme = url.split(":", 1)[0]
+    if scheme == "subprocess":
+        return SubprocessCompute()
+    if scheme == "docker":
+        from resources.compute_docker import DockerCompute
+
+        return DockerCompute(url)
+    if scheme == "ecs":
+        from resources.compute_ecs import EcsCompute
+
+        return EcsCompute(url, artifacts)
+    if scheme == "sagemaker":
+        from resources.compute_sagemaker import SageMakerCompute
+
+        return SageMakerCompute(url, artifacts)
+    raise UnknownSchemeError(url, ("subprocess:", "docker://", "ecs://", "sagemaker://"))
+
+
+def read_options(url: str, known: Mapping[str, str]) -> tuple[str, dict[str, str]]:
+    """What a compute URL names, and its options over the ``known`` ones with their defaults.
+    Raises ``BadComputeError``."""
+    parts = urlsplit(url)
+    given = dict(parse_qsl(parts.query, keep_blank_values=True))
+    unknown = sorted(set(given) - set(known))
+    if unknown:
+        problem = f"it has no option '{unknown[0]}'"
+        raise BadComputeError(f"{parts.scheme}://…", problem, f"Use {', '.join(sorted(known))}")
+    return unquote(parts.netloc + parts.path), {**known, **given}
+
+
+def write_spec(output: Path, spec: Mapping[str, Any]) -> Path:
+    """Leave the spec in its output directory; returns its path."""
+    path = output / "spec.json"
+    write_atomically(path, json.dumps(dict(spec), indent=1).encode("utf-8"))
+    return path
+
+
+def take_result(module: str, output: Path, code: int) -> dict[str, Any]:
+    """What a script left as its result, taken out of its output directory. Raises
+    ``ScriptFailedError`` with its own reason when it ended with another code than 0."""
+    if code != 0:
+        try:
+            left = (output / "error.json").read_bytes()
+        except OSError:
+            left = None
+        raise reason(module, left, f"exit code {code}")
+    result: dict[str, Any] = json.loads((output / "result.json").read_text("utf-8"))
+    for name in ("spec.json", "result.json"):
+        (output / name).unlink(missing_ok=True)
+    return result
+
+
+def reason(module: str, left: bytes | None, ending: str) -> ScriptFailedError:
+    """The refusal that a script left, or that it left none and how it ended."""
     try:
-        refusal = json.loads((output / "error.json").read_text("utf-8"))
+        refusal = json.loads(left or b"")
         return ScriptFailedError(refusal["item"], refusal["problem"], refusal["remedy"])
-    except (OSError, ValueError, KeyError):
+    except (ValueError, KeyError):
         return ScriptFailedError(
             f"python -m {module}",
-            f"it ended without a result (exit code {code})",
+            f"it ended without a result ({ending})",
             "Read what it printed in the run's compute log; a killed process is often out of "
             "memory, and starting it again resumes from its last checkpoint",
         )

@@ -1,6 +1,6 @@
 """Runs that a crash of the machine, or a kill, left behind as if they still ran. Dagster notices a
-worker that dies as long as its own processes live; a run that they all left holds its place in the
-queue for good, and nothing else is ever started."""
+worker that dies as long as its own processes live; a run that they all left holds its places in the
+queue and in the pools for good, and nothing else is ever started."""
 
 import time
 from collections.abc import Iterator
@@ -18,7 +18,8 @@ AT_WORK = [
 
 def end_lost_runs(instance: dg.DagsterInstance) -> list[str]:
     """Mark the runs of this machine whose process is gone as failed (or cancelled, where that was
-    asked for), so that others can start. Returns their ids."""
+    asked for) and take their places in the pools back, so that others can start. Returns their
+    ids."""
     lost = [
         record.dagster_run
         for record in instance.get_run_records(dg.RunsFilter(statuses=AT_WORK))
@@ -29,7 +30,18 @@ def end_lost_runs(instance: dg.DagsterInstance) -> list[str]:
             instance.report_run_canceled(run, "Its process is gone.")
         else:
             instance.report_run_failed(run, "Its process is gone: killed, or the machine stopped.")
+    _free_pools(instance)
     return [run.run_id for run in lost]
+
+
+def _free_pools(instance: dg.DagsterInstance) -> None:
+    """Take back the places in pools of runs that have ended."""
+    pools = instance.event_log_storage
+    if pools.supports_global_concurrency_limits:
+        for run_id in pools.get_concurrency_run_ids():
+            run = instance.get_run_by_id(run_id)
+            if run is None or run.is_finished:
+                pools.free_concurrency_slots_for_run(run_id)
 
 
 def is_lost(instance: dg.DagsterInstance, record: dg.RunRecord) -> bool:

@@ -18,7 +18,7 @@ from llmtwin_assets.features.assets import cleaned_documents, embeddings, read_d
 from llmtwin_assets.records import Document, Passage
 from llmtwin_assets.retrieval.search import retrieve
 from llmtwin_assets.settings import Settings
-from llmtwin_assets.steps import OWNERS, Facts, Step, author_asset, save_plots
+from llmtwin_assets.steps import GPU, OWNERS, Facts, Step, author_asset, save_plots
 from llmtwin_assets.training.assets import base_model, quantized_checkpoint, sft_checkpoint
 from llmtwin_assets.training.recipes import from_mapping
 from resources import base_model as base_models
@@ -53,6 +53,7 @@ reference_writers = dg.AssetSpec(
         embeddings,
         reference_writers,
     ],
+    pool=GPU,
 )
 def eval_report(
     context: dg.AssetExecutionContext,

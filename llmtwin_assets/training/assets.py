@@ -21,7 +21,7 @@ from llmtwin_assets.datasets.assets import instruct_dataset, read_samples
 from llmtwin_assets.features.assets import cleaned_documents, read_documents
 from llmtwin_assets.records import PreferenceSample, to_frame
 from llmtwin_assets.settings import Settings
-from llmtwin_assets.steps import Facts, Step, author_asset, save_plots, save_table
+from llmtwin_assets.steps import GPU, Facts, Step, author_asset, save_plots, save_table
 from llmtwin_assets.training import card, preferences
 from llmtwin_assets.training.recipes import Recipe, from_mapping, recipe
 from llmtwin_assets.training.sample import whole_lines
@@ -51,7 +51,7 @@ class PreferenceConfig(dg.Config):
     )
 
 
-@author_asset("training", "sft-2", {"pytorch"}, deps=[instruct_dataset, base_model])
+@author_asset("training", "sft-2", {"pytorch"}, deps=[instruct_dataset, base_model], pool=GPU)
 def sft_checkpoint(
     context: dg.AssetExecutionContext,
     config: TrainingConfig,
@@ -146,6 +146,7 @@ def curves(history: dict[str, Any]) -> dict[str, bytes]:
     preferences.VERSION,
     {"pytorch", "polars"},
     deps=[sft_checkpoint, instruct_dataset, cleaned_documents],
+    pool=GPU,
 )
 def preference_dataset(
     context: dg.AssetExecutionContext,
@@ -210,7 +211,7 @@ def preference_dataset(
     return step.publish(inputs, build)
 
 
-@author_asset("training", "dpo-2", {"pytorch"}, deps=[sft_checkpoint, preference_dataset])
+@author_asset("training", "dpo-2", {"pytorch"}, deps=[sft_checkpoint, preference_dataset], pool=GPU)
 def dpo_checkpoint(
     context: dg.AssetExecutionContext,
     settings: dg.ResourceParam[Settings],
@@ -273,7 +274,11 @@ def dpo_checkpoint(
 
 
 @author_asset(
-    "training", "weights-1", {"gguf"}, deps=[sft_checkpoint, dpo_checkpoint, instruct_dataset]
+    "training",
+    "weights-1",
+    {"gguf"},
+    deps=[sft_checkpoint, dpo_checkpoint, instruct_dataset],
+    pool=GPU,
 )
 def quantized_checkpoint(
     context: dg.AssetExecutionContext,

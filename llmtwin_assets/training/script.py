@@ -23,6 +23,7 @@ import dagster_pipes
 
 from resources.artifacts import NO_ROOM, NoRoomError, write_atomically
 from resources.errors import LlmTwinError
+from resources.s3 import aws_client
 
 Spec = Mapping[str, Any]
 Report = Callable[[str], None]
@@ -193,8 +194,20 @@ def _outlet(stack: ExitStack) -> tuple[Report, Callable[[dict[str, Any]], None]]
         return lambda text: None, lambda payload: None
     if dagster_pipes.DAGSTER_PIPES_CONTEXT_ENV_VAR not in os.environ:
         return lambda text: print(text, file=sys.stderr, flush=True), lambda payload: None
-    pipes = stack.enter_context(dagster_pipes.open_dagster_pipes())
+    pipes = stack.enter_context(dagster_pipes.open_dagster_pipes(**_channel()))
     return pipes.log.info, pipes.report_custom_message
+
+
+def _channel() -> dict[str, Any]:
+    """How the Pipes session is reached when it is not through this machine: a bucket."""
+    messages = os.environ[dagster_pipes.DAGSTER_PIPES_MESSAGES_ENV_VAR]
+    if "bucket" not in dagster_pipes.decode_param(messages):
+        return {}
+    client = aws_client("s3")
+    return {
+        "context_loader": dagster_pipes.PipesS3ContextLoader(client),
+        "message_writer": dagster_pipes.PipesS3MessageWriter(client, interval=INTERVAL),
+    }
 
 
 def _is_no_room(error: Exception) -> bool:

@@ -21,7 +21,32 @@ def main(spec: script.Spec, report: script.Report) -> dict[str, Any]:
         os.kill(os.getpid(), signal.SIGKILL)
     if spec["what"] == "stay":
         stay(Path(spec["pids"]), spec["stubborn"])
+    if spec["what"] == "copy":
+        return copy(spec)
+    if spec["what"] == "keep":
+        return keep(Path(spec["work"]), spec.get("then"))
     return {"sum": sum(spec["numbers"]), "offline": os.environ.get("HF_HUB_DISABLE_TELEMETRY")}
+
+
+def copy(spec: script.Spec) -> dict[str, Any]:
+    """Copy one input, and tell what stands in both and where all of it is."""
+    samples, base = Path(spec["samples"]), Path(spec["base"])
+    model = Path(spec["output"]) / "model"
+    model.mkdir()
+    (model / "copy.txt").write_text(samples.read_text())
+    return {
+        "read": {"samples": samples.read_text(), "base": (base / "weights").read_text()},
+        "places": [str(samples), str(base), spec["output"]],
+    }
+
+
+def keep(work: Path, then: str | None) -> dict[str, Any]:
+    """Leave a checkpoint, and tell which were there before."""
+    before = sorted(path.name for path in work.glob("checkpoint-*"))
+    (work / f"checkpoint-{len(before) + 1}").write_text("half the way")
+    if then == "die":
+        os.kill(os.getpid(), signal.SIGKILL)
+    return {"before": before}
 
 
 def stay(pids: Path, stubborn: bool) -> None:
