@@ -17,9 +17,9 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
-from llmtwin_assets.evaluation import style
 from llmtwin_assets.evaluation.agreement import share
 from llmtwin_assets.evaluation.figures import BASE, FEW_SHOT, HELD_OUT, SFT, TWIN
+from llmtwin_assets.evaluation.intervals import interval
 from llmtwin_assets.evaluation.judge import CHANCE, LONGEST, Answers, shuffled
 from resources.chat_model import Failure, Prompt
 
@@ -136,7 +136,7 @@ def _mean(values: Sequence[float]) -> dict[str, float]:
     mean, count = fmean(values), len(values)
     if count < 2:
         return {"value": mean, "low": float(LOWEST), "high": float(HIGHEST)}
-    found = style.interval(mean, [(mean * count - value) / (count - 1) for value in values])
+    found = interval(mean, [(mean * count - value) / (count - 1) for value in values])
     return {
         "value": round(mean, 3),
         "low": round(max(found.low, LOWEST), 3),
