@@ -204,11 +204,13 @@ def name_of(source: Source) -> str:
 
 class Author(Entry):
     """One author: an id for files and URLs, a name for people, and sources. ``bylines`` are the
-    other names and logins they sign with."""
+    other names and logins they sign with, ``language`` (ISO 639 code) what they write in: where it
+    is given, text in another one closes a gate."""
 
     id: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")
     name: str = Field(min_length=1)
     bylines: tuple[str, ...] = ()
+    language: str | None = Field(default=None, pattern=r"^[a-z]{2,3}$")
     sources: tuple[Source, ...] = Field(min_length=1)
 
 

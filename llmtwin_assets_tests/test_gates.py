@@ -17,6 +17,11 @@ FALLING = [[1, 3.5], [2, 3.0], [3, 2.5], [4, 2.0]]
 SEARCH = {"questions": 100, "recall_at_10": 0.9}
 
 
+def written(wanted: str | None = None, **shares: float) -> dict[str, Any]:
+    """Facts of a corpus with these shares of languages."""
+    return {"language": wanted, "languages": shares}
+
+
 def listed(*sources: tuple[int, int]) -> dict[str, Any]:
     """Facts of a raw asset whose sources gave so many items and had so many unreadable ones."""
     return {
@@ -72,6 +77,11 @@ NO_STYLE = {name: {} for name in ("base", "few_shot")}
         (corpus.little_is_unreadable, listed(), listed((0, 5))),
         (features.corpus_is_not_empty, {"rows": 2, "words": 1000}, {"rows": 0, "words": 0}),
         (features.corpus_is_not_empty, {"rows": 9, "words": 9000}, {"rows": 3, "words": 60}),
+        (features.is_in_the_authors_language, written(en=0.8, de=0.2), written(en=0.6, de=0.4)),
+        (features.is_in_the_authors_language, written("de", de=1.0), written("de", en=1.0)),
+        (features.is_in_the_authors_language, written("de"), written("fr", de=0.5, fr=0.5)),
+        (features.repeats_itself_little, {"repeated": 0.2}, {"repeated": 0.9}),
+        (features.is_not_boilerplate, {"boilerplate": 0.2}, {"boilerplate": 0.6}),
         (features.nothing_lost_in_cleaning, {"kept_share": 1.0}, {"kept_share": 0.99}),
         (features.something_is_held_out, {"held_out": 1, "rows": 9}, {"held_out": 0, "rows": 9}),
         (features.nothing_lost_in_chunking, {"coverage": 1.0}, {"coverage": 0.97}),

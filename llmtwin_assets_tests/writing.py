@@ -12,6 +12,10 @@ ADJECTIVES = (
     "patient narrow silver distant quiet crooked honest heavy early salted hollow bright "
     "careless northern borrowed wooden tidy bitter"
 ).split()
+GERMAN = (
+    "und die der das nicht sich mit dem auch ein eine ist es auf für von den im zu als an nach wie "
+    "wir aber aus durch wenn nur war noch werden bei so sind oder um haben einer mir über ihm diese"
+).split()
 OPENINGS = ("The", "Every", "No", "Any", "Some", "That")
 
 
@@ -36,6 +40,14 @@ def essay(number: int, paragraphs: int = 4) -> str:
     title = f"On the {rng.choice(ADJECTIVES)} {rng.choice(NOUNS)}, part {number}"
     head = f"---\ntitle: {title}\ndate: 2024-{number % 12 + 1:02d}-{number % 28 + 1:02d}\n---\n\n"
     return head + "\n\n".join(paragraph(rng) for _ in range(paragraphs)) + "\n"
+
+
+def german(seed: int, words: int = 700) -> str:
+    """Sentences of ten German words with a topic of their own, in paragraphs of five."""
+    rng = random.Random(seed)
+    pool = [*GERMAN * 2, *(f"haus{seed}", f"garten{seed}", "straße", "fenster", "morgen")]
+    sentences = [" ".join(rng.choices(pool, k=10)) + "." for _ in range(words // 10)]
+    return "\n\n".join(" ".join(sentences[at : at + 5]) for at in range(0, len(sentences), 5))
 
 
 def write_essays(folder: Path, count: int, paragraphs: int = 4) -> None:

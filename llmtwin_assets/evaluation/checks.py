@@ -113,7 +113,9 @@ def not_worse_than_deployed(facts: Facts) -> Verdict:
     ]
     if worse:
         return Verdict(
-            False, f"farther from the author than the twin that serves by {'; '.join(worse)}"
+            False,
+            f"farther from the author than the twin that serves by {'; '.join(worse)}; that one "
+            "stays: train on more writing, or longer",
         )
     return Verdict(True, f"as near as the twin that serves, or nearer: {_all(against)}")
 

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
+from llmtwin_assets.authors import AuthorsFile
 from llmtwin_assets.corpus.assets import raw_articles, raw_posts, raw_repositories
 from llmtwin_assets.features import chunk as chunking
 from llmtwin_assets.features import clean, compared, index, split
 from llmtwin_assets.features import documents as documents_
 from llmtwin_assets.features.left_out import left_out_page
 from llmtwin_assets.features.near_duplicates import SAME
+from llmtwin_assets.features.repetition import languages, repetition
 from llmtwin_assets.records import Chunk, Document, from_frame
 from llmtwin_assets.steps import Facts, Step, author_asset, read_table, save_plots, save_table
 from resources.artifacts import ArtifactStore, Version
@@ -34,6 +36,7 @@ LEAST_KEPT = 0.999  # share of visible characters, in cleaning and in chunking
 )
 def cleaned_documents(
     context: dg.AssetExecutionContext,
+    registry: dg.ResourceParam[AuthorsFile],
     documents: dg.ResourceParam[DocumentStore],
     artifacts: dg.ResourceParam[ArtifactStore],
 ) -> dg.MaterializeResult:
@@ -43,6 +46,7 @@ def cleaned_documents(
     upstream = ("raw_articles", "raw_posts", "raw_repositories")
     content = [step.input(asset).facts["content"] for asset in upstream]
     hashes, splits = documents.hashes(step.author), documents.splits(step.author)
+    wanted = {each.id: each.language for each in registry.read().authors}.get(step.author)
     before = _reusable(step.previous(), clean.VERSION, "kept_share")
 
     @cache
@@ -74,6 +78,9 @@ def cleaned_documents(
             ),
             "words": rows["words"].sum(),
             "held_out": held.height,
+            "language": wanted,
+            "languages": languages(rows),
+            **repetition(rows["text"]),
             "figures": {
                 "documents": rows.height,
                 "documents cleaned anew": found.cleaned,
@@ -86,7 +93,8 @@ def cleaned_documents(
         }
 
     held_out = sorted(id_ for id_ in hashes if splits[id_] == "held-out")
-    return step.publish({"content": content, "held_out": held_out}, build)
+    inputs = {"content": content, "held_out": held_out, "language": wanted}
+    return step.publish(inputs, build)
 
 
 @author_asset("features", split.VERSION, {"polars"}, deps=[cleaned_documents])

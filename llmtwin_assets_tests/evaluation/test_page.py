@@ -12,7 +12,7 @@ from llmtwin_assets.evaluation.checks import judges
 from llmtwin_assets.evaluation.pieces import pieces
 from llmtwin_assets.evaluation.writers import AUTHOR
 from llmtwin_assets_tests.evaluation.test_style import NAMES, imitation
-from llmtwin_assets_tests.evaluation.test_writers import german
+from llmtwin_assets_tests.writing import german
 from resources.reference_writers import ReferenceWriters
 
 HOSTILE = '<script>alert("x")</script> & <img src=x onerror=alert(1)> {style}'

@@ -1,5 +1,3 @@
-from random import Random
-
 import pytest
 
 from llmtwin_assets.evaluation.writers import (
@@ -8,20 +6,10 @@ from llmtwin_assets.evaluation.writers import (
     comparable,
     same_writers,
 )
+from llmtwin_assets_tests.writing import german
 from resources.reference_writers import ReferenceWriters
 
 Texts = dict[str, list[str]]
-GERMAN = (
-    "und die der das nicht sich mit dem auch ein eine ist es auf für von den im zu als an nach wie "
-    "wir aber aus durch wenn nur war noch werden bei so sind oder um haben einer mir über ihm diese"
-).split()
-
-
-def german(seed: int, count: int = 700) -> str:
-    """Words of German with a topic of their own."""
-    chance = Random(seed)
-    pool = [*GERMAN * 2, *(f"haus{seed}", f"garten{seed}", "straße", "fenster", "morgen")]
-    return " ".join(chance.choices(pool, k=count)) + "."
 
 
 @pytest.fixture(scope="module")
