@@ -12,6 +12,7 @@ from llmtwin_assets.authors import AuthorsFile
 from llmtwin_assets.datasets.assets import instruct_dataset, read_samples
 from llmtwin_assets.evaluation import figures, page, panel
 from llmtwin_assets.evaluation.contexts import FEW_SHOT, PASSAGES, gather, write_contexts
+from llmtwin_assets.evaluation.impostors import impostors
 from llmtwin_assets.evaluation.knowledge import support
 from llmtwin_assets.evaluation.measure import ANSWERS, MEASURED, read_answers
 from llmtwin_assets.features.assets import cleaned_documents, embeddings, read_documents
@@ -42,7 +43,7 @@ reference_writers = dg.AssetSpec(
 
 @author_asset(
     "evaluation",
-    "report-4",
+    "report-5",
     {"pytorch", "scikitlearn"},
     deps=[
         base_model,
@@ -116,11 +117,12 @@ def eval_report(
         measured = compute.run(context, "llmtwin_assets.evaluation.measure", spec)
         answers = read_answers(folder / ANSWERS)
         documents = read_documents(step.input("cleaned_documents"))
+        others = impostors(artifacts, step.author)
         found = figures.figures(
             measured["systems"],
             answers,
             [d.text for d in documents if d.split == "train"],
-            writers.load(),
+            {**writers.load(), **others.texts},
             plan.seed,
         )
         passages = [
@@ -141,6 +143,7 @@ def eval_report(
             "twin": twin.digest,
             "deployed": deployed.facts["twin"] if deployed else None,
             "style_decides": plan.eval_style,
+            "impostors": list(others.digests),
             "found": found,
             "figures": figures.headline(found),
         }

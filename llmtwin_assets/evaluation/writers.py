@@ -43,8 +43,8 @@ class Writers:
 
 def comparable(author: Sequence[str], others: Texts) -> Writers:
     """The author among those of the ``others`` who write the same language, are not the author, and
-    have 500 words. Raises ``TooLittleTextError`` under 1,000 words of the author and
-    ``TooFewWritersError`` where fewer than three are left."""
+    have 500 words; one who is there under two names counts once. Raises ``TooLittleTextError``
+    under 1,000 words of the author and ``TooFewWritersError`` where fewer than three are left."""
     found = _length(author)
     if found < ENOUGH_WORDS:
         raise TooLittleTextError(
@@ -54,8 +54,7 @@ def comparable(author: Sequence[str], others: Texts) -> Writers:
         )
     spoken = language(author)
     alike = {name: others[name] for name in sorted(others) if _fits(others[name], spoken)}
-    same = same_writers(author, alike)
-    left = {name: texts for name, texts in alike.items() if name not in same}
+    same, left = _told_apart(author, alike)
     if len(left) < ENOUGH_WRITERS:
         raise TooFewWritersError(
             "reference writers",
@@ -67,13 +66,23 @@ def comparable(author: Sequence[str], others: Texts) -> Writers:
     return Writers(author, left, same, spoken)
 
 
-def same_writers(author: Sequence[str], others: Texts) -> tuple[str, ...]:
-    """Names in ``others`` whose texts are the author's: a fifth or more of the 8-grams of the one
-    who wrote less stand in the other's. Quotations between two people stay far below that."""
-    own = _runs(author)
-    return tuple(
-        name for name, texts in others.items() if _overlap(own, _runs(texts)) >= SAME_WRITER
-    )
+def _told_apart(
+    author: Sequence[str], others: Texts
+) -> tuple[tuple[str, ...], dict[str, Sequence[str]]]:
+    """Names in ``others`` that are the author's, and the rest, each once. Two are the same where a
+    fifth or more of the 8-grams of the one who wrote less stand in the other's. Quotations between
+    two people stay far below that."""
+    own, same = _runs(author), []
+    left: dict[str, Sequence[str]] = {}
+    seen: list[set[int]] = []
+    for name, texts in others.items():
+        runs = _runs(texts)
+        if _overlap(own, runs) >= SAME_WRITER:
+            same.append(name)
+        elif all(_overlap(runs, other) < SAME_WRITER for other in seen):
+            left[name] = texts
+            seen.append(runs)
+    return tuple(same), left
 
 
 def _fits(texts: Sequence[str], spoken: str | None) -> bool:

@@ -4,7 +4,6 @@ from llmtwin_assets.evaluation.writers import (
     TooFewWritersError,
     TooLittleTextError,
     comparable,
-    same_writers,
 )
 from llmtwin_assets_tests.writing import german
 from resources.reference_writers import ReferenceWriters
@@ -24,8 +23,14 @@ def test_a_writer_who_is_the_author_is_left_out(writers: Texts) -> None:
     assert found.same == ("Madison",)
     assert set(found.others) == writers.keys() - {"Madison"}
     assert found.language == "en"
-    others = {"H.": writers["Hamilton"], "Jay": writers["Jay"]}
-    assert same_writers(writers["Hamilton"][:3], others) == ("H.",)
+    others = {"H.": writers["Hamilton"][:3]} | {n: writers[n] for n in writers if n != "Hamilton"}
+    assert comparable(writers["Hamilton"], others).same == ("H.",)
+
+
+def test_a_writer_who_is_there_twice_counts_once(writers: Texts) -> None:
+    again = {"another author 1": writers["Hamilton"][2:], "another author 2": writers["Jay"]}
+    found = comparable(writers["Madison"], writers | again)
+    assert set(found.others) == writers.keys() - {"Madison"}
 
 
 def test_writers_of_another_language_and_those_of_a_few_words_are_left_out(writers: Texts) -> None:
