@@ -10,12 +10,12 @@ import dagster as dg
 
 from llmtwin_assets.authors import AuthorsFile
 from llmtwin_assets.datasets.assets import instruct_dataset, read_samples
-from llmtwin_assets.evaluation import figures, page, panel
+from llmtwin_assets.evaluation import ares, figures, labels, page, panel
 from llmtwin_assets.evaluation.contexts import FEW_SHOT, PASSAGES, gather, write_contexts
 from llmtwin_assets.evaluation.knowledge import support
 from llmtwin_assets.evaluation.measure import ANSWERS, MEASURED, read_answers
 from llmtwin_assets.features.assets import cleaned_documents, embeddings, read_documents
-from llmtwin_assets.records import Document, Passage
+from llmtwin_assets.records import Document, InstructSample, Passage
 from llmtwin_assets.retrieval.search import retrieve
 from llmtwin_assets.settings import Settings
 from llmtwin_assets.steps import GPU, OWNERS, Facts, Step, author_asset, save_plots
@@ -26,6 +26,7 @@ from resources.artifacts import ArtifactStore, Version
 from resources.chat_model import open_chat_models
 from resources.compute import Compute
 from resources.embedder import Embedder
+from resources.interactions import open_interactions
 from resources.reference_writers import ReferenceWriters
 from resources.vectors import VectorStore
 
@@ -88,6 +89,13 @@ def eval_report(
     judges = open_chat_models("LLMTWIN_JUDGE", settings.home / "judge.sqlite")
     if judges:
         inputs["judges"] = [[each.url, each.model, each.budget] for each in judges]
+    said, unusable = labels.from_file(settings.labels, step.author) if settings.labels else ([], [])
+    readers = open_interactions(settings.interactions_url)
+    thumbs = readers.feedback(step.author)
+    if said or thumbs:
+        inputs["labels"] = labels.digest(said, thumbs)
+    for problem in unusable:
+        context.log.warning(f"{problem}; it is left out")
     deployed = artifacts.current(step.author, ENDPOINT)
     if deployed is not None and deployed.facts["twin"] == twin.digest:
         deployed = None
@@ -95,6 +103,9 @@ def eval_report(
     def build(folder: Path) -> Facts:
         def find(question: str) -> list[Passage]:
             return retrieve(step.author, question, SHOWN, vectors, embedder, "train")
+
+        def look_up(question: str) -> list[str]:
+            return [passage.text for passage in find(question)]
 
         work = artifacts.work(step.author, step.asset, step.digest(inputs))
         contexts = gather(read_samples(data), plan.eval_prompts, find)
@@ -123,12 +134,22 @@ def eval_report(
             writers.load(),
             plan.seed,
         )
+        by_twin = [row for row in answers if row["system"] == figures.TWIN_RAG]
         passages = [
-            [passage.text for passage in contexts.passages[row["sample_id"]]]
-            for row in answers
-            if row["system"] == figures.TWIN_RAG
+            [passage.text for passage in contexts.passages[row["sample_id"]]] for row in by_twin
         ]
         found |= knowledge_figures(answers, passages, documents, embedder)
+        cases = [
+            labels.Case(row["instruction"], row["text"], near)
+            for row, near in zip(by_twin, passages, strict=True)
+        ]
+        found["labelled"] = labelled_figures(
+            [*said, *labels.from_readers(thumbs, look_up)],
+            [*cases, *labels.unrated(readers.sampled(step.author), look_up)],
+            documents,
+            read_samples(data),
+            embedder,
+        )
         if judges:
             shown = [d.text for d in documents if d.split == "train"]
             asked = judges_questions(answers, shown, plan.seed)
@@ -159,18 +180,39 @@ def knowledge_figures(
 ) -> figures.Figures:
     """How far the answers of the twin, and of the base model, are supported by the passages that
     stood before the question; nothing where that cannot be told."""
-    given = {text for each in passages for text in each}
-    foreign = [
-        document.text
-        for document in documents
-        if document.split == "train" and not any(text in document.text for text in given)
-    ]
+    foreign = foreign_texts(passages, documents)
     found = {
         name: support(texts, passages, foreign, embedder.embed)
         for name in (figures.TWIN_RAG, figures.RAG)
         if (texts := [row["text"] for row in answers if row["system"] == name])
     }
     return {"knowledge": {name: each for name, each in found.items() if each is not None}}
+
+
+def foreign_texts(passages: Sequence[Sequence[str]], documents: Sequence[Document]) -> list[str]:
+    """The author's texts that none of these passages is from."""
+    given = {text for each in passages for text in each}
+    return [
+        document.text
+        for document in documents
+        if document.split == "train" and not any(text in document.text for text in given)
+    ]
+
+
+def labelled_figures(
+    said: Sequence[labels.Labelled],
+    others: Sequence[labels.Case],
+    documents: Sequence[Document],
+    samples: Sequence[InstructSample],
+    embedder: Embedder,
+) -> figures.Figures:
+    """How many of the twin's answers are good, from those that people labelled and ``others``."""
+    if not said:
+        return ares.figures([], [], {})
+    passages = [case.passages for case in others if case.passages]
+    answered = [(row.instruction, row.answer) for row in samples if row.split == "train"]
+    foreign = foreign_texts(passages, documents)
+    return ares.figures(said, others, ares.judges(passages, foreign, answered, embedder.embed))
 
 
 def judges_questions(

@@ -53,6 +53,7 @@ def html(found: Figures, answers: Sequence[Answer], title: str) -> str:
         *_habits(found),
         *_behaviour(found),
         *_knowledge(found),
+        *_labelled(found),
         *_judge(found),
         _samples(answers),
         _notes(found),
@@ -238,6 +239,41 @@ def _knowledge(found: Mapping[str, Any]) -> Iterator[str]:
     yield _table("Answers against the passages before the question", head, rows)
     if not all(each["sound"] for each in knowledge.values()):
         yield "<p>The planted sentences were not told apart well enough to rely on this.</p>"
+
+
+def _labelled(found: Mapping[str, Any]) -> Iterator[str]:
+    labelled = found.get("labelled")
+    if labelled is None:
+        return
+    yield "<h2>Answers that people judged</h2>"
+    if "because" in labelled:
+        yield f"<p>{escape(labelled['because'])}.</p>"
+        return
+    rows = [
+        [
+            kind.capitalize(),
+            _range(each) if "value" in each else each["because"],
+            _range(each["classical"]) if "value" in each else "–",
+            str(each["labelled"]),
+            str(each.get("unlabelled", 0)),
+            _number(each.get("weight")),
+        ]
+        for kind, each in labelled.items()
+    ]
+    head = [
+        "Answers",
+        "Share (95 %)",
+        "By labels alone",
+        "Labelled",
+        "Others",
+        "Weight of the judge",
+    ]
+    yield _table("The twin's answers, from a few labels and a small judge", head, rows)
+    yield (
+        "<p>Labels correct a local classifier that looks at the other answers "
+        "(prediction-powered inference). Readers' thumbs stand for all answers only as far as "
+        "readers who rate are like those who do not.</p>"
+    )
 
 
 def _judge(found: Mapping[str, Any]) -> Iterator[str]:
