@@ -32,6 +32,7 @@ class Settings:
     reranker: str  # a cross-encoder that orders what search finds; none without one
     reference_writers: Path | None  # a folder; the packaged public-domain writers without one
     labels: Path | None  # answers that people labelled, for the report
+    ragas: bool  # whether the first judge also answers what Ragas asks
     recipe: str
     reporters: str  # trl reporters that training figures go to as well, by commas
     accelerate: str  # a configuration file of accelerate's, for several GPUs or machines
@@ -56,6 +57,14 @@ class Settings:
     def keys_file(self) -> Path:
         """Where the service's keys are kept, hashed."""
         return self.home / "keys.json"
+
+
+def _flag(name: str, environ: Mapping[str, str]) -> bool:
+    """Whether a setting is on; off without one. Raises ``BadSettingError``."""
+    value = environ.get(name) or "false"
+    if value.lower() not in ("true", "false"):
+        raise BadSettingError(f"{name}={value}", "it is no answer", "Give true or false")
+    return value.lower() == "true"
 
 
 def from_environment(environ: Mapping[str, str] = os.environ) -> Settings:
@@ -88,6 +97,7 @@ def from_environment(environ: Mapping[str, str] = os.environ) -> Settings:
         reranker=chosen("RERANKER", ""),
         reference_writers=Path(writers).expanduser() if writers else None,
         labels=Path(labels).expanduser() if labels else None,
+        ragas=_flag("LLMTWIN_RAGAS", environ),
         recipe=chosen("RECIPE", "quick"),
         reporters=chosen("REPORTERS", ""),
         accelerate=chosen("ACCELERATE_CONFIG", ""),

@@ -2,7 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import dagster as dg
 
 from llmtwin_assets.authors import AuthorsFile
 from llmtwin_assets.datasets.assets import instruct_dataset, read_samples
-from llmtwin_assets.evaluation import ares, figures, labels, page, panel
+from llmtwin_assets.evaluation import ares, figures, labels, page, panel, ragas_scores
 from llmtwin_assets.evaluation.contexts import FEW_SHOT, PASSAGES, gather, write_contexts
 from llmtwin_assets.evaluation.knowledge import support
 from llmtwin_assets.evaluation.measure import ANSWERS, MEASURED, read_answers
@@ -23,7 +24,7 @@ from llmtwin_assets.training.assets import base_model, quantized_checkpoint, sft
 from llmtwin_assets.training.recipes import from_mapping
 from resources import base_model as base_models
 from resources.artifacts import ArtifactStore, Version
-from resources.chat_model import open_chat_models
+from resources.chat_model import ChatModel, open_chat_models
 from resources.compute import Compute
 from resources.embedder import Embedder
 from resources.interactions import open_interactions
@@ -43,7 +44,7 @@ reference_writers = dg.AssetSpec(
 
 @author_asset(
     "evaluation",
-    "report-4",
+    "report-5",
     {"pytorch", "scikitlearn"},
     deps=[
         base_model,
@@ -89,12 +90,14 @@ def eval_report(
     judges = open_chat_models("LLMTWIN_JUDGE", settings.home / "judge.sqlite")
     if judges:
         inputs["judges"] = [[each.url, each.model, each.budget] for each in judges]
-    said, unusable = labels.from_file(settings.labels, step.author) if settings.labels else ([], [])
-    readers = open_interactions(settings.interactions_url)
-    thumbs = readers.feedback(step.author)
-    if said or thumbs:
-        inputs["labels"] = labels.digest(said, thumbs)
-    for problem in unusable:
+    if settings.ragas:
+        inputs["ragas"] = ragas_scores.asked(judges)
+    people = labels.heard(
+        settings.labels, open_interactions(settings.interactions_url), step.author
+    )
+    if people.spoke:
+        inputs["labels"] = people.digest()
+    for problem in people.problems:
         context.log.warning(f"{problem}; it is left out")
     deployed = artifacts.current(step.author, ENDPOINT)
     if deployed is not None and deployed.facts["twin"] == twin.digest:
@@ -144,17 +147,19 @@ def eval_report(
             for row, near in zip(by_twin, passages, strict=True)
         ]
         found["labelled"] = labelled_figures(
-            [*said, *labels.from_readers(thumbs, look_up)],
-            [*cases, *labels.unrated(readers.sampled(step.author), look_up)],
+            people.labelled(look_up),
+            [*cases, *people.unrated(look_up)],
             documents,
             read_samples(data),
             embedder,
         )
+        if settings.ragas:
+            model = replace(judges[0], cache=settings.home / "ragas" / f"{step.author}.sqlite")
+            rows = ragas_rows(by_twin, passages)
+            found["ragas"] = ragas_scores.scores(rows, model, embedder.embed, context.log.info)
         if judges:
             shown = [d.text for d in documents if d.split == "train"]
-            asked = judges_questions(answers, shown, plan.seed)
-            found["judge"] = panel.ask(judges, asked, context.log.info)
-            context.log.info(f"judges: {found['judge']['because']}")
+            found["judge"] = judge_figures(answers, shown, judges, plan.seed, context.log.info)
         text = page.html(found, answers, f"The twin of {name}")
         (folder / "report.html").write_text(text, "utf-8")
         save_plots(folder, page.plots(found))
@@ -215,14 +220,30 @@ def labelled_figures(
     return ares.figures(said, others, ares.judges(passages, foreign, answered, embedder.embed))
 
 
-def judges_questions(
-    answers: Sequence[figures.Answer], shown: Sequence[str], seed: int
-) -> panel.Asked:
-    """What judges are asked about these answers, knowing the texts that are shown to them."""
+def ragas_rows(
+    answers: Sequence[figures.Answer], passages: Sequence[Sequence[str]]
+) -> list[ragas_scores.Row]:
+    """What Ragas is asked about: answers with the passages before each, and the author's text."""
+    return [
+        ragas_scores.Row(row["instruction"], row["text"], near, row["author"])
+        for row, near in zip(answers, passages, strict=True)
+    ]
+
+
+def judge_figures(
+    answers: Sequence[figures.Answer],
+    shown: Sequence[str],
+    judges: Sequence[ChatModel],
+    seed: int,
+    say: Callable[[str], None],
+) -> figures.Figures:
+    """What judges say of these answers, knowing the texts that are shown to them."""
     written = figures.texts_by_system(answers)
     author = written.pop(figures.HELD_OUT)
     subjects = [row["instruction"] for row in answers[: len(author)]]
-    return panel.questions(subjects, written, author, shown, seed)
+    found = panel.ask(judges, panel.questions(subjects, written, author, shown, seed), say)
+    say(f"judges: {found['because']}")
+    return found
 
 
 def systems(

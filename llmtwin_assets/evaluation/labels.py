@@ -16,6 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from resources.errors import LlmTwinError
+from resources.interactions import Interactions
+
+Find = Callable[[str], Sequence[str]]
 
 SUPPORTED, RELEVANT, GOOD = "supported", "relevant", "good"
 KINDS = (SUPPORTED, RELEVANT, GOOD)  # by the passages; to the question; to a reader
@@ -40,6 +43,43 @@ class Labelled:
 
     case: Case
     labels: Mapping[str, bool]
+
+
+@dataclass(frozen=True)
+class People:
+    """What people said of an author's answers, in a file (``said``; ``problems`` tell which lines
+    of it could not be used) and as readers (``thumbs``); and ``sampled`` answers, rated or not."""
+
+    said: Sequence[Labelled]
+    problems: Sequence[str]
+    thumbs: Sequence[Mapping[str, Any]]
+    sampled: Sequence[Mapping[str, Any]]
+
+    @property
+    def spoke(self) -> bool:
+        """Whether there is anything."""
+        return bool(self.said or self.thumbs)
+
+    def digest(self) -> str:
+        """Names what they said: other labels, another digest."""
+        said = [[vars(each.case), dict(each.labels)] for each in self.said]
+        thumbs = sorted([row["trace_id"], row["rating"]] for row in self.thumbs)
+        return hashlib.sha256(json.dumps([said, thumbs]).encode("ascii")).hexdigest()[:16]
+
+    def labelled(self, find: Find) -> list[Labelled]:
+        """All labels. ``find`` gives the passages for a question, since feedback has none."""
+        return [*self.said, *from_readers(self.thumbs, find)]
+
+    def unrated(self, find: Find) -> list[Case]:
+        """The twin's sampled answers of which no reader has said anything."""
+        return [_case(row, find) for row in self.sampled if _ours(row) and row["rating"] is None]
+
+
+def heard(path: Path | None, readers: Interactions, author: str) -> People:
+    """What people said, from the file, if one is named, and from the readers' store. Raises
+    ``NoLabelsError``."""
+    said, problems = from_file(path, author) if path else ([], [])
+    return People(said, problems, readers.feedback(author), readers.sampled(author))
 
 
 def from_file(path: Path, author: str) -> tuple[list[Labelled], list[str]]:
@@ -69,39 +109,19 @@ def from_file(path: Path, author: str) -> tuple[list[Labelled], list[str]]:
     return found, problems
 
 
-def from_readers(
-    feedback: Sequence[Mapping[str, Any]], find: Callable[[str], Sequence[str]]
-) -> list[Labelled]:
-    """What readers thought of the twin's answers (``resources.interactions``). ``find`` gives the
-    passages for a question, since feedback does not hold them."""
+def from_readers(feedback: Sequence[Mapping[str, Any]], find: Find) -> list[Labelled]:
+    """What readers thought of the twin's answers (``resources.interactions``)."""
     return [
-        Labelled(
-            Case(row["question"], row["answer"], find(row["question"])), {GOOD: row["rating"] == 1}
-        )
-        for row in feedback
-        if row.get("variant") == "twin" and row.get("question") and row.get("answer")
+        Labelled(_case(row, find), {GOOD: row["rating"] == 1}) for row in feedback if _ours(row)
     ]
 
 
-def unrated(
-    traces: Sequence[Mapping[str, Any]], find: Callable[[str], Sequence[str]]
-) -> list[Case]:
-    """The twin's answers among traces of which no reader has said anything."""
-    return [
-        Case(row["question"], row["answer"], find(row["question"]))
-        for row in traces
-        if row.get("variant") == "twin"
-        and row.get("rating") is None
-        and row.get("question")
-        and row.get("answer")
-    ]
+def _case(row: Mapping[str, Any], find: Find) -> Case:
+    return Case(row["question"], row["answer"], find(row["question"]))
 
 
-def digest(labelled: Sequence[Labelled], feedback: Sequence[Mapping[str, Any]]) -> str:
-    """Names what people said: other labels, another digest."""
-    said = [[vars(each.case), dict(each.labels)] for each in labelled]
-    thumbs = sorted([row["trace_id"], row["rating"]] for row in feedback)
-    return hashlib.sha256(json.dumps([said, thumbs]).encode("ascii")).hexdigest()[:16]
+def _ours(row: Mapping[str, Any]) -> bool:
+    return row.get("variant") == "twin" and bool(row.get("question") and row.get("answer"))
 
 
 def _labelled(row: Any) -> Labelled:

@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from llmtwin_assets.evaluation.intervals import student
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -54,7 +56,7 @@ def prediction_powered(
     base = weight * others.mean() if weight else 0.0
     smooth = weight**2 * others.var(ddof=1) / len(others) if weight else 0.0
     error = float(np.sqrt(smooth + doubted.var(ddof=1) / len(doubted)))
-    reach = _student(len(known) - 1, level) * error
+    reach = student(len(known) - 1, level) * error
     value, middle = float(base + rest.mean()), float(base + doubted.mean())
     low, high = max(min(middle - reach, value), 0.0), min(max(middle + reach, value), 1.0)
     return Estimate(min(max(value, 0.0), 1.0), low, high, weight)
@@ -80,9 +82,3 @@ def _weight(
         return 0.0
     together = np.cov(known, guessed)[0, 1]
     return float(np.clip(together / ((1 + len(known) / len(others)) * spread), 0.0, 1.0))
-
-
-def _student(freedom: int, level: float) -> float:
-    from scipy.stats import t
-
-    return float(t.ppf((1 + level) / 2, freedom))

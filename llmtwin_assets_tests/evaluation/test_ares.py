@@ -108,16 +108,15 @@ def test_readers_thumbs_are_labels(tmp_path: Path) -> None:
         )  # fmt: skip
     for number, rating in enumerate((1, -1, 1)):
         store.add_feedback("ada", f"t{number}", rating)
-    found = labels.from_readers(store.feedback("ada"), lambda question: [f"for {question}"])
-    assert found == [
+    people = labels.heard(None, store, "ada")
+    assert people.labelled(lambda question: [f"for {question}"]) == [
         Labelled(Case("q0", "a0", ["for q0"]), {"good": True}),
         Labelled(Case("q1", "a1", ["for q1"]), {"good": False}),
     ]
-    rest = labels.unrated(store.sampled("ada"), lambda question: [])
-    assert rest == [Case("q3", "a3", [])]
-    before = labels.digest(found, store.feedback("ada"))
+    assert people.unrated(lambda question: []) == [Case("q3", "a3", [])]
     store.add_feedback("ada", "t1", 1)
-    assert labels.digest(found, store.feedback("ada")) != before
+    assert labels.heard(None, store, "ada").digest() != people.digest()
+    assert not labels.heard(None, store, "grace").spoke
 
 
 def test_the_page_shows_the_share_or_says_why_there_is_none() -> None:
