@@ -31,6 +31,8 @@ class Settings:
     embedder: str
     reranker: str  # a cross-encoder that orders what search finds; none without one
     reference_writers: Path | None  # a folder; the packaged public-domain writers without one
+    labels: Path | None  # answers that people labelled, for the report
+    ragas: bool  # whether the first judge also answers what Ragas asks
     recipe: str
     reporters: str  # trl reporters that training figures go to as well, by commas
     accelerate: str  # a configuration file of accelerate's, for several GPUs or machines
@@ -57,6 +59,14 @@ class Settings:
         return self.home / "keys.json"
 
 
+def _flag(name: str, environ: Mapping[str, str]) -> bool:
+    """Whether a setting is on; off without one. Raises ``BadSettingError``."""
+    value = environ.get(name) or "false"
+    if value.lower() not in ("true", "false"):
+        raise BadSettingError(f"{name}={value}", "it is no answer", "Give true or false")
+    return value.lower() == "true"
+
+
 def from_environment(environ: Mapping[str, str] = os.environ) -> Settings:
     """The settings that the ``LLMTWIN_…`` variables name; see ``.env.example``."""
     home = Path(environ.get("LLMTWIN_HOME") or PROJECT / ".llmtwin").expanduser().resolve()
@@ -74,6 +84,7 @@ def from_environment(environ: Mapping[str, str] = os.environ) -> Settings:
             f"LLMTWIN_SAMPLE={sample}", "it is not a share", "Give a number from 0 to 1"
         )
     writers = environ.get("LLMTWIN_REFERENCE_WRITERS")
+    labels = environ.get("LLMTWIN_LABELS")
     return Settings(
         home=home,
         authors_file=Path(chosen("AUTHORS", str(PROJECT / "authors.yaml"))).expanduser(),
@@ -85,6 +96,8 @@ def from_environment(environ: Mapping[str, str] = os.environ) -> Settings:
         embedder=chosen("EMBEDDER", "all-minilm-l6-v2"),
         reranker=chosen("RERANKER", ""),
         reference_writers=Path(writers).expanduser() if writers else None,
+        labels=Path(labels).expanduser() if labels else None,
+        ragas=_flag("LLMTWIN_RAGAS", environ),
         recipe=chosen("RECIPE", "quick"),
         reporters=chosen("REPORTERS", ""),
         accelerate=chosen("ACCELERATE_CONFIG", ""),

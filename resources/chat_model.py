@@ -49,6 +49,10 @@ class SameModelTwiceError(LlmTwinError):
     """Two settings that name one model."""
 
 
+class SilentModelError(LlmTwinError):
+    """A model that gave no reply at all because its endpoint did not."""
+
+
 class KeyNotAcceptedError(LlmTwinError):
     """The endpoint does not let this key in: every other prompt would be refused as well."""
 
@@ -90,6 +94,21 @@ class Cost:
     tokens_in: int
     tokens_out: int
     money: float | None
+
+    def since(self, before: "Cost") -> "Cost":
+        """What was spent after ``before``."""
+        known = self.money is not None and before.money is not None
+        return Cost(
+            self.calls - before.calls,
+            self.tokens_in - before.tokens_in,
+            self.tokens_out - before.tokens_out,
+            (self.money or 0.0) - (before.money or 0.0) if known else None,
+        )
+
+    def told(self) -> str:
+        """In words."""
+        money = "" if self.money is None else f", {self.money:.4g} in money"
+        return f"{self.calls} calls, {self.tokens_in + self.tokens_out} tokens{money}"
 
 
 @dataclass(frozen=True)
@@ -246,6 +265,19 @@ def open_chat_model(
         prices=Prices(read, written) if prices else None,
         budget=limit,
     )
+
+
+def raise_if_silent(name: str, failures: Sequence[Failure], asked: int) -> None:
+    """Raises ``SilentModelError`` where all that was asked failed for reasons that say nothing
+    about the model: it can be asked again later."""
+    if not failures or len(failures) < asked:
+        return
+    if all(failure.kind in ("unreachable", "refused") for failure in failures):
+        raise SilentModelError(
+            name,
+            f"it answered none of {asked} questions: {failures[0].because}",
+            "Look at its endpoint and its model's name, then try again",
+        )
 
 
 class _Asking:

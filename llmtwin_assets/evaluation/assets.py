@@ -2,7 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +11,13 @@ import dagster as dg
 
 from llmtwin_assets.authors import AuthorsFile
 from llmtwin_assets.datasets.assets import instruct_dataset, read_samples
-from llmtwin_assets.evaluation import figures, page, panel
+from llmtwin_assets.evaluation import ares, figures, labels, page, panel, ragas_scores
 from llmtwin_assets.evaluation.contexts import FEW_SHOT, PASSAGES, gather, write_contexts
 from llmtwin_assets.evaluation.impostors import impostors
 from llmtwin_assets.evaluation.knowledge import support
 from llmtwin_assets.evaluation.measure import ANSWERS, MEASURED, read_answers
 from llmtwin_assets.features.assets import cleaned_documents, embeddings, read_documents
-from llmtwin_assets.records import Document, Passage
+from llmtwin_assets.records import Document, InstructSample, Passage
 from llmtwin_assets.retrieval.search import retrieve
 from llmtwin_assets.settings import Settings
 from llmtwin_assets.steps import GPU, OWNERS, Facts, Step, author_asset, save_plots
@@ -24,9 +25,10 @@ from llmtwin_assets.training.assets import base_model, quantized_checkpoint, sft
 from llmtwin_assets.training.recipes import from_mapping
 from resources import base_model as base_models
 from resources.artifacts import ArtifactStore, Version
-from resources.chat_model import open_chat_models
+from resources.chat_model import ChatModel, open_chat_models
 from resources.compute import Compute
 from resources.embedder import Embedder
+from resources.interactions import open_interactions
 from resources.reference_writers import ReferenceWriters
 from resources.vectors import VectorStore
 
@@ -89,6 +91,15 @@ def eval_report(
     judges = open_chat_models("LLMTWIN_JUDGE", settings.home / "judge.sqlite")
     if judges:
         inputs["judges"] = [[each.url, each.model, each.budget] for each in judges]
+    if settings.ragas:
+        inputs["ragas"] = ragas_scores.asked(judges)
+    people = labels.heard(
+        settings.labels, open_interactions(settings.interactions_url), step.author
+    )
+    if people.spoke:
+        inputs["labels"] = people.digest()
+    for problem in people.problems:
+        context.log.warning(f"{problem}; it is left out")
     deployed = artifacts.current(step.author, ENDPOINT)
     if deployed is not None and deployed.facts["twin"] == twin.digest:
         deployed = None
@@ -96,6 +107,9 @@ def eval_report(
     def build(folder: Path) -> Facts:
         def find(question: str) -> list[Passage]:
             return retrieve(step.author, question, SHOWN, vectors, embedder, "train")
+
+        def look_up(question: str) -> list[str]:
+            return [passage.text for passage in find(question)]
 
         work = artifacts.work(step.author, step.asset, step.digest(inputs))
         contexts = gather(read_samples(data), plan.eval_prompts, find)
@@ -125,17 +139,29 @@ def eval_report(
             {**writers.load(), **others.texts},
             plan.seed,
         )
+        by_twin = [row for row in answers if row["system"] == figures.TWIN_RAG]
         passages = [
-            [passage.text for passage in contexts.passages[row["sample_id"]]]
-            for row in answers
-            if row["system"] == figures.TWIN_RAG
+            [passage.text for passage in contexts.passages[row["sample_id"]]] for row in by_twin
         ]
         found |= knowledge_figures(answers, passages, documents, embedder)
+        cases = [
+            labels.Case(row["instruction"], row["text"], near)
+            for row, near in zip(by_twin, passages, strict=True)
+        ]
+        found["labelled"] = labelled_figures(
+            people.labelled(look_up),
+            [*cases, *people.unrated(look_up)],
+            documents,
+            read_samples(data),
+            embedder,
+        )
+        if settings.ragas:
+            model = replace(judges[0], cache=settings.home / "ragas" / f"{step.author}.sqlite")
+            rows = ragas_rows(by_twin, passages)
+            found["ragas"] = ragas_scores.scores(rows, model, embedder.embed, context.log.info)
         if judges:
             shown = [d.text for d in documents if d.split == "train"]
-            asked = judges_questions(answers, shown, plan.seed)
-            found["judge"] = panel.ask(judges, asked, context.log.info)
-            context.log.info(f"judges: {found['judge']['because']}")
+            found["judge"] = judge_figures(answers, shown, judges, plan.seed, context.log.info)
         text = page.html(found, answers, f"The twin of {name}")
         (folder / "report.html").write_text(text, "utf-8")
         save_plots(folder, page.plots(found))
@@ -162,12 +188,7 @@ def knowledge_figures(
 ) -> figures.Figures:
     """How far the answers of the twin, and of the base model, are supported by the passages that
     stood before the question; nothing where that cannot be told."""
-    given = {text for each in passages for text in each}
-    foreign = [
-        document.text
-        for document in documents
-        if document.split == "train" and not any(text in document.text for text in given)
-    ]
+    foreign = foreign_texts(passages, documents)
     found = {
         name: support(texts, passages, foreign, embedder.embed)
         for name in (figures.TWIN_RAG, figures.RAG)
@@ -176,14 +197,56 @@ def knowledge_figures(
     return {"knowledge": {name: each for name, each in found.items() if each is not None}}
 
 
-def judges_questions(
-    answers: Sequence[figures.Answer], shown: Sequence[str], seed: int
-) -> panel.Asked:
-    """What judges are asked about these answers, knowing the texts that are shown to them."""
+def foreign_texts(passages: Sequence[Sequence[str]], documents: Sequence[Document]) -> list[str]:
+    """The author's texts that none of these passages is from."""
+    given = {text for each in passages for text in each}
+    return [
+        document.text
+        for document in documents
+        if document.split == "train" and not any(text in document.text for text in given)
+    ]
+
+
+def labelled_figures(
+    said: Sequence[labels.Labelled],
+    others: Sequence[labels.Case],
+    documents: Sequence[Document],
+    samples: Sequence[InstructSample],
+    embedder: Embedder,
+) -> figures.Figures:
+    """How many of the twin's answers are good, from those that people labelled and ``others``."""
+    if not said:
+        return ares.figures([], [], {})
+    passages = [case.passages for case in others if case.passages]
+    answered = [(row.instruction, row.answer) for row in samples if row.split == "train"]
+    foreign = foreign_texts(passages, documents)
+    return ares.figures(said, others, ares.judges(passages, foreign, answered, embedder.embed))
+
+
+def ragas_rows(
+    answers: Sequence[figures.Answer], passages: Sequence[Sequence[str]]
+) -> list[ragas_scores.Row]:
+    """What Ragas is asked about: answers with the passages before each, and the author's text."""
+    return [
+        ragas_scores.Row(row["instruction"], row["text"], near, row["author"])
+        for row, near in zip(answers, passages, strict=True)
+    ]
+
+
+def judge_figures(
+    answers: Sequence[figures.Answer],
+    shown: Sequence[str],
+    judges: Sequence[ChatModel],
+    seed: int,
+    say: Callable[[str], None],
+) -> figures.Figures:
+    """What judges say of these answers, knowing the texts that are shown to them."""
     written = figures.texts_by_system(answers)
     author = written.pop(figures.HELD_OUT)
     subjects = [row["instruction"] for row in answers[: len(author)]]
-    return panel.questions(subjects, written, author, shown, seed)
+    found = panel.ask(judges, panel.questions(subjects, written, author, shown, seed), say)
+    say(f"judges: {found['because']}")
+    return found
 
 
 def systems(

@@ -22,10 +22,13 @@ if TYPE_CHECKING:
 
 Embed = Callable[[Sequence[str]], "NDArray[np.float32]"]  # unit vectors, (texts, dimensions)
 
+Example = tuple[str, Sequence[str], int]  # a sentence, passages, 1 if they support it, else 0
+
 LEAST_WORDS = 5  # of a sentence that says something
 TOPIC = 4  # letters of a word of topic, at least
 TAKEN_OUT = 0.3  # share of the words that a planted example loses
 PLANTED = 200  # examples of each kind, at most
+LEAST_EXAMPLES = 20  # of both kinds together
 LEAST_SOUND = 0.75  # area under the ROC curve on planted examples it was not fitted on
 
 
@@ -43,16 +46,13 @@ def support(
     enough to fit or to measure.
     """
     rows = [(a, p) for a, p in zip(answers, passages, strict=True) if p and sentences_of([a])]
-    planted = _planted([p for _, p in rows], foreign, seed)
-    if len(rows) < 2 or len({label for _, _, label in planted}) < 2 or len(planted) < 20:
+    examples = planted([p for _, p in rows], foreign, seed)
+    if len(rows) < 2 or not enough(examples):
         return None
-    half = len(planted) // 2
-    features = _features([(sentence, near) for sentence, near, _ in planted], embed)
-    labels = [label for _, _, label in planted]
-    model, separates = _fitted(features, labels, half)
+    model, separates = fitted(examples, embed)
     shares = []
     for answer, near in rows:
-        said = _features([(sentence, near) for sentence in sentences_of([answer])], embed)
+        said = features([(sentence, near) for sentence in sentences_of([answer])], embed)
         shares.append(float(model.predict(said).mean()))
     without = [fmean(shares[:row] + shares[row + 1 :]) for row in range(len(shares))]
     found = interval(fmean(shares), without)
@@ -74,10 +74,8 @@ def sentences_of(texts: Sequence[str]) -> list[str]:
     return [sentence for sentence in found if len(sentence.split()) >= LEAST_WORDS]
 
 
-def _planted(
-    passages: Sequence[Sequence[str]], foreign: Sequence[str], seed: int
-) -> list[tuple[str, Sequence[str], int]]:
-    """Sentence, passages, and whether they support it; supported and not in turn."""
+def planted(passages: Sequence[Sequence[str]], foreign: Sequence[str], seed: int) -> list[Example]:
+    """Sentences of the passages, with words taken out, and of foreign texts, in turn."""
     draw = random.Random(seed)
     own = [(_shortened(s, draw), near) for near in passages for s in sentences_of(near)]
     others = sentences_of(foreign)
@@ -95,8 +93,9 @@ def _shortened(sentence: str, draw: random.Random) -> str:
     return " ".join(kept) or sentence
 
 
-def _features(pairs: Sequence[tuple[str, Sequence[str]]], embed: Embed) -> "NDArray[np.float64]":
-    """Nearness in meaning and share of topic words, ``(pairs, 2)``. Every text is embedded once."""
+def features(pairs: Sequence[tuple[str, Sequence[str]]], embed: Embed) -> "NDArray[np.float64]":
+    """Of texts, each beside passages: nearness in meaning and share of topic words, ``(pairs, 2)``.
+    Every text is embedded once."""
     import numpy as np
 
     parts = {id(near): sentences_of(near) or list(near) for _, near in pairs}
@@ -113,10 +112,20 @@ def _features(pairs: Sequence[tuple[str, Sequence[str]]], embed: Embed) -> "NDAr
     return np.array(rows, dtype=float).reshape(-1, 2)
 
 
-def _fitted(features: Any, labels: Sequence[int], half: int) -> tuple[Any, float]:
+def enough(examples: Sequence[Example]) -> bool:
+    """Whether a classifier can be fitted on these, and tried."""
+    return len(examples) >= LEAST_EXAMPLES and len({label for _, _, label in examples}) == 2
+
+
+def fitted(examples: Sequence[Example], embed: Embed) -> tuple[Any, float]:
+    """A classifier of ``features``, and the area under the ROC curve that one fitted on the first
+    half of the examples has on the second."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.metrics import roc_auc_score
 
-    model = LogisticRegression().fit(features[:half], labels[:half])
-    separates = float(roc_auc_score(labels[half:], model.decision_function(features[half:])))
-    return LogisticRegression().fit(features, labels), separates
+    half = len(examples) // 2
+    known = features([(text, near) for text, near, _ in examples], embed)
+    labels = [label for _, _, label in examples]
+    model = LogisticRegression().fit(known[:half], labels[:half])
+    separates = float(roc_auc_score(labels[half:], model.decision_function(known[half:])))
+    return LogisticRegression().fit(known, labels), separates

@@ -53,6 +53,8 @@ def html(found: Figures, answers: Sequence[Answer], title: str) -> str:
         *_habits(found),
         *_behaviour(found),
         *_knowledge(found),
+        *_ragas(found),
+        *_labelled(found),
         *_judge(found),
         _samples(answers),
         _notes(found),
@@ -238,6 +240,57 @@ def _knowledge(found: Mapping[str, Any]) -> Iterator[str]:
     yield _table("Answers against the passages before the question", head, rows)
     if not all(each["sound"] for each in knowledge.values()):
         yield "<p>The planted sentences were not told apart well enough to rely on this.</p>"
+
+
+def _ragas(found: Mapping[str, Any]) -> Iterator[str]:
+    asked = found.get("ragas")
+    if asked is None:
+        return
+    yield "<h2>Ragas</h2>"
+    rows = [
+        [name, _range(each) if each else "–", str(each["answers"] if each else 0)]
+        for name, each in asked["scores"].items()
+    ]
+    head = ["Figure", "Mean", "Answers"]
+    yield _table("The twin's answers with passages; references are the author's text", head, rows)
+    lost = ", ".join(f"{kind} {count}" for kind, count in asked["unanswered"].items())
+    tokens = asked["cost"]["tokens_in"] + asked["cost"]["tokens_out"]
+    yield f"<p>{escape(asked['by'])} was asked, for {tokens} tokens; unanswered: {lost or 0}.</p>"
+
+
+def _labelled(found: Mapping[str, Any]) -> Iterator[str]:
+    labelled = found.get("labelled")
+    if labelled is None:
+        return
+    yield "<h2>Answers that people judged</h2>"
+    if "because" in labelled:
+        yield f"<p>{escape(labelled['because'])}.</p>"
+        return
+    rows = [
+        [
+            kind.capitalize(),
+            _range(each) if "value" in each else each["because"],
+            _range(each["classical"]) if "value" in each else "–",
+            str(each["labelled"]),
+            str(each.get("unlabelled", 0)),
+            _number(each.get("weight")),
+        ]
+        for kind, each in labelled.items()
+    ]
+    head = [
+        "Answers",
+        "Share (95 %)",
+        "By labels alone",
+        "Labelled",
+        "Others",
+        "Weight of the judge",
+    ]
+    yield _table("The twin's answers, from a few labels and a small judge", head, rows)
+    yield (
+        "<p>Labels correct a local classifier that looks at the other answers "
+        "(prediction-powered inference). Readers' thumbs were given to twins that served, and "
+        "stand for all answers only as far as readers who rate are like those who do not.</p>"
+    )
 
 
 def _judge(found: Mapping[str, Any]) -> Iterator[str]:

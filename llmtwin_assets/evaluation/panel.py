@@ -15,14 +15,7 @@ from typing import Any
 from llmtwin_assets.evaluation import judge, marks
 from llmtwin_assets.evaluation.agreement import agreement, interval
 from resources.addresses import shown
-from resources.chat_model import ChatModel, Cost, Failure
-from resources.errors import LlmTwinError
-
-SILENT = ("unreachable", "refused")  # failures that say nothing about the judge
-
-
-class SilentJudgeError(LlmTwinError):
-    """A judge that gave no answer at all because its endpoint did not."""
+from resources.chat_model import ChatModel, Cost, Failure, raise_if_silent
 
 
 @dataclass(frozen=True)
@@ -70,13 +63,13 @@ def ask(
     ``marks`` over those that are not void; their ``agreement``; ``void``, if none is left; and
     ``because``.
 
-    Raises ``SilentJudgeError`` and ``KeyNotAcceptedError``; what was answered until then is kept by
+    Raises ``SilentModelError`` and ``KeyNotAcceptedError``; what was answered until then is kept by
     the judges and costs nothing the next time.
     """
     prompts, names = asked.prompts(), _names(judges)
     estimates = [model.estimate(prompts) for model in judges]
     for name, model, cost in zip(names, judges, estimates, strict=True):
-        say(f"judge {name}: at most {_told(cost)}{_within(model, cost)}")
+        say(f"judge {name}: at most {cost.told()}{_within(model, cost)}")
     said = [
         _one(name, model, cost, asked, prompts)
         for name, model, cost in zip(names, judges, estimates, strict=True)
@@ -97,14 +90,9 @@ def ask(
 def _one(name: str, model: ChatModel, estimate: Cost, asked: Asked, prompts: list[Any]) -> Said:
     before = model.spent()
     replies = model.answer(prompts)
-    failures = Counter(reply.kind for reply in replies if isinstance(reply, Failure))
-    if sum(failures[kind] for kind in SILENT) == len(replies):
-        reason = next(reply.because for reply in replies if isinstance(reply, Failure))
-        raise SilentJudgeError(
-            f"judge {name}",
-            f"it answered none of {len(replies)} questions: {reason}",
-            "Look at its endpoint and its model's name, then materialise the report again",
-        )
+    failed = [reply for reply in replies if isinstance(reply, Failure)]
+    raise_if_silent(f"judge {name}", failed, len(replies))
+    failures = Counter(failure.kind for failure in failed)
     count = 2 * len(asked.pairs)
     verdicts, given = judge.read(replies[:count]), marks.read(replies[count:])
     scores = judge.scores(asked.pairs, verdicts.won)
@@ -121,7 +109,7 @@ def _one(name: str, model: ChatModel, estimate: Cost, asked: Asked, prompts: lis
         "disagreed": disagreed,
         "unanswered": dict(sorted(failures.items())),
         "estimate": vars(estimate),
-        "cost": vars(_difference(model.spent(), before)),
+        "cost": vars(model.spent().since(before)),
     }
     return Said(verdicts.won, given, figures)
 
@@ -162,11 +150,6 @@ def _names(judges: Sequence[ChatModel]) -> list[str]:
     ]
 
 
-def _told(cost: Cost) -> str:
-    money = "" if cost.money is None else f", {cost.money:.4g} in money"
-    return f"{cost.calls} calls, {cost.tokens_in + cost.tokens_out} tokens{money}"
-
-
 def _within(model: ChatModel, cost: Cost) -> str:
     if model.budget is None:
         return ", without a budget"
@@ -175,16 +158,6 @@ def _within(model: ChatModel, cost: Cost) -> str:
     most = cost.money if cost.money is not None else cost.tokens_in + cost.tokens_out
     enough = "" if used + most <= model.budget else "; it may end before all is asked"
     return f"; {used:.4g} of its budget of {model.budget:.4g} are spent{enough}"
-
-
-def _difference(after: Cost, before: Cost) -> Cost:
-    money = None if after.money is None or before.money is None else after.money - before.money
-    return Cost(
-        after.calls - before.calls,
-        after.tokens_in - before.tokens_in,
-        after.tokens_out - before.tokens_out,
-        money,
-    )
 
 
 def _middle(values: Sequence[float | None]) -> float | None:

@@ -11,7 +11,7 @@ import pytest
 from llmtwin_assets.evaluation import judge, judges_page, panel
 from llmtwin_assets_tests.chat_server import ChatServer, serving
 from llmtwin_assets_tests.resources.test_chat_model import at_once
-from resources.chat_model import ChatModel, KeyNotAcceptedError, Prices
+from resources.chat_model import ChatModel, KeyNotAcceptedError, Prices, SilentModelError
 
 Answer = Callable[[list[dict[str, str]]], str]
 COUNT = 6
@@ -240,7 +240,7 @@ def test_what_was_judged_before_costs_nothing(tmp_path: Path) -> None:
 
 
 def test_an_endpoint_that_is_down_or_shut_is_an_error_and_no_verdict(tmp_path: Path) -> None:
-    with pytest.raises(panel.SilentJudgeError, match="answered none"):
+    with pytest.raises(SilentModelError, match="answered none"):
         panel.ask([model("http://127.0.0.1:9/v1", tmp_path)], ASKED)
     locked = ChatServer(GOOD, share=1.0, faults=("locked",))
     with serving(locked) as url, pytest.raises(KeyNotAcceptedError):
