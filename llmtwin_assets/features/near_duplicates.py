@@ -63,11 +63,14 @@ def pairs(runs: "Sequence[Hashes]", same: float = SAME) -> list[tuple[int, int, 
 
 def jaccard(a: "Hashes", b: "Hashes") -> float:
     """Share of runs in common, of two ascending arrays of different hashes; 0 of two empty ones."""
+    import numpy as np
+
     if len(a) == 0 or len(b) == 0:
         return 0.0
-    places = a.searchsorted(b)
-    shared = int((a[places.clip(max=len(a) - 1)] == b).sum())
-    return shared / (len(a) + len(b) - shared)
+    both = np.concatenate((a, b))
+    both.sort()
+    shared = np.count_nonzero(both[1:] == both[:-1])
+    return shared / (len(both) - shared)
 
 
 def shared_at_least(size: int, same: float) -> int:
