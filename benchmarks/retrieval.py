@@ -6,13 +6,14 @@ A folder of data holds ``questions.csv`` (question, references as JSON with star
 end_index, corpus_id) with a ``<corpus_id>.md`` each, or ``ArticleDocument.json``, of which every
 title is a question and its article the answer, or both. Every corpus is an author of their own.
 
-Two figures per question:
+Three figures per question:
 
 - coverage: the share of the answering characters that the first 4,000 characters retrieved hold
   (of the first 4,000, when there are more). It is fair between passage sizes: who retrieves long
   passages has fewer of them;
 - nDCG@10, the gain of a passage being its share of the answering characters, the best order that
-  of the system's own passages.
+  of the system's own passages;
+- coverage by the first three passages, which is what a prompt holds.
 
 The peers, with the same embedding model:
 
@@ -45,6 +46,7 @@ from llmtwin_assets.features.clean import clean, search_form
 from llmtwin_assets.features.split import sentences
 from llmtwin_assets.records import Document
 from llmtwin_assets.retrieval.search import DEFAULT, Steps, retrieve
+from llmtwin_assets.serving.answer import PASSAGES
 from resources.embedder import Embedder
 from resources.reranker import Reranker
 from resources.vectors import EdgeVectors
@@ -58,7 +60,7 @@ ALL = 100_000  # more hits than any corpus has passages
 
 Span = tuple[str, int, int]  # document id, start, end
 Find = Callable[[str], list[Span]]
-Rows = dict[str, list[tuple[float, float]]]  # corpus -> (coverage, nDCG) of each question
+Rows = dict[str, list[tuple[float, ...]]]  # corpus -> the three figures of each question
 
 
 @dataclass(frozen=True)
@@ -215,14 +217,21 @@ def ndcg(found: Sequence[Span], answers: Sequence[Span], passages: Sequence[Span
     return float(got @ discounts[: len(got)]) / ideal if ideal else 0.0
 
 
-def ask(system: System, corpus: Corpus) -> tuple[list[tuple[float, float]], list[float]]:
+def ask(system: System, corpus: Corpus) -> tuple[list[tuple[float, ...]], list[float]]:
     """The figures of each question, and the milliseconds it took."""
-    rows, waited = [], []
+    rows: list[tuple[float, ...]] = []
+    waited = []
     for question, answers in corpus.questions:
         began = time.perf_counter()
         found = system.find(question)
         waited.append(1000 * (time.perf_counter() - began))
-        rows.append((coverage(found, answers), ndcg(found, answers, system.passages)))
+        rows.append(
+            (
+                coverage(found, answers),
+                ndcg(found, answers, system.passages),
+                coverage(found[:PASSAGES], answers),
+            )
+        )
     return rows, waited
 
 
@@ -249,15 +258,15 @@ def systems(
     return found
 
 
-def means(rows: Rows) -> tuple[float, float]:
-    """Coverage and nDCG, the mean of the corpora's means."""
+def means(rows: Rows) -> tuple[float, ...]:
+    """Each figure, the mean of the corpora's means."""
     per_corpus = [np.asarray(found).mean(axis=0) for found in rows.values()]
-    coverage_, ndcg_ = np.mean(per_corpus, axis=0)
-    return float(coverage_), float(ndcg_)
+    return tuple(map(float, np.mean(per_corpus, axis=0)))
 
 
 def ratio(mine: Rows, other: Rows, figure: int) -> tuple[float, float, float]:
-    """Ours over another's mean with its paired 95 % interval; ``figure`` 0 is coverage, 1 nDCG."""
+    """Ours over another's mean with its paired 95 % interval; ``figure`` 0 is coverage, 1
+    nDCG, 2 coverage by three passages."""
     rng = np.random.default_rng(0)
     above, below = np.zeros(RESAMPLES), np.zeros(RESAMPLES)
     for corpus, found in mine.items():
@@ -293,7 +302,11 @@ def main() -> None:
                 rows.setdefault(name, {})[corpus.name] = found
                 waited.setdefault(name, []).extend(took[1:])
                 sizes.setdefault(name, []).extend(end - start for _, start, end in system.passages)
-                progress("  {}: coverage {:.3f}, nDCG {:.3f}".format(name, *np.mean(found, axis=0)))
+                progress(
+                    "  {}: coverage {:.3f}, nDCG {:.3f}, of three {:.3f}".format(
+                        name, *np.mean(found, axis=0)
+                    )
+                )
     emit("retrieval", ", ".join(names), figures(rows, waited, sizes), goals(rows))
 
 
@@ -302,15 +315,16 @@ def figures(
 ) -> dict[str, Any]:
     results: dict[str, Any] = {}
     for name, found in rows.items():
-        coverage_, ndcg_ = means(found)
+        coverage_, ndcg_, of_three = means(found)
         results[name] = {
             "coverage": round(coverage_, 4),
             "nDCG@10": round(ndcg_, 4),
+            "coverage by three passages": round(of_three, 4),
             "coverage by corpus": {
-                corpus: round(fmean(c for c, _ in each), 4) for corpus, each in found.items()
+                corpus: round(fmean(c for c, *_ in each), 4) for corpus, each in found.items()
             },
             "nDCG@10 by corpus": {
-                corpus: round(fmean(n for _, n in each), 4) for corpus, each in found.items()
+                corpus: round(fmean(n for _, n, _ in each), 4) for corpus, each in found.items()
             },
             "ms per question": round(median(waited[name]), 1),
             "characters per passage": round(fmean(sizes[name])),
@@ -328,10 +342,16 @@ def goals(rows: Mapping[str, Rows]) -> dict[str, Any]:
         (f"the best, {best}", best, 1.05),
     ):
         value, low, high = ratio(rows["ours"], rows[other], 0)
+        # No system covers more than everything.
+        found[f"most that coverage over {label} can be"] = round(1 / means(rows[other])[0], 3)
         found[f"coverage over {label}"] = goal(wanted, round(value, 3), at_most=False)
         found[f"coverage over {label}, low end of its interval"] = goal(
             1.0, round(low, 3), at_most=False
         ) | {"interval": [round(low, 3), round(high, 3)]}
+    value, low, high = ratio(rows["ours and parents"], rows["ours"], 2)
+    found["coverage by three passages, parents over passages alone"] = goal(
+        1.0, round(value, 3), at_most=False
+    ) | {"interval": [round(low, 3), round(high, 3)]}
     by_ndcg = max(three, key=lambda name: means(rows[name])[1])
     value, low, high = ratio(rows["ours"], rows[by_ndcg], 1)
     found[f"nDCG@10 over the best, {by_ndcg}"] = goal(1.0, round(value, 3), at_most=False) | {

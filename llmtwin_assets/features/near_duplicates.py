@@ -28,6 +28,7 @@ RUN = 4  # words in a run
 SAME = 0.8  # share of runs in common from which on two texts are nearly the same
 BATCH = 1 << 16  # characters hashed at once: arrays that fit a processor's cache
 LAST_LETTER = 0x323AF  # the highest code point that is a letter, Unicode 16
+BITS = 24  # of a hash by which runs are counted, at most: a table of 128 MB
 BASE = 0x9E3779B97F4A7C15  # of the polynomial whose value is a word's hash; odd, so it has an
 INVERSE = pow(BASE, -1, 1 << 64)  # … inverse modulo 2**64
 
@@ -62,11 +63,14 @@ def pairs(runs: "Sequence[Hashes]", same: float = SAME) -> list[tuple[int, int, 
 
 def jaccard(a: "Hashes", b: "Hashes") -> float:
     """Share of runs in common, of two ascending arrays of different hashes; 0 of two empty ones."""
+    import numpy as np
+
     if len(a) == 0 or len(b) == 0:
         return 0.0
-    places = a.searchsorted(b)
-    shared = int((a[places.clip(max=len(a) - 1)] == b).sum())
-    return shared / (len(a) + len(b) - shared)
+    both = np.concatenate((a, b))
+    both.sort()
+    shared = np.count_nonzero(both[1:] == both[:-1])
+    return shared / (len(both) - shared)
 
 
 def shared_at_least(size: int, same: float) -> int:
@@ -100,13 +104,15 @@ def _runs(texts: Sequence[str]) -> "list[Hashes]":
     within = owner[: len(rolled)] == owner[len(owner) - len(rolled) :]
     rolled, owner = rolled[within], owner[: len(within)][within]
     begins = np.searchsorted(owner, np.arange(len(texts) + 1))
-    found = []
-    for text, (begin, end) in enumerate(pairwise(begins.tolist())):
-        runs = rolled[begin:end]
-        if begin == end and counts[text]:
-            runs = _rolled(hashes[last[text] - counts[text] : last[text]], int(counts[text]))
-        runs.sort()
-        found.append(runs[np.diff(runs, prepend=~runs[:1]) != 0])
+    spans = list(pairwise(begins.tolist()))
+    for begin, end in spans:
+        rolled[begin:end].sort()
+    new = np.r_[True, rolled[1:] != rolled[:-1]][: len(rolled)]
+    new[begins[:-1][begins[:-1] < len(rolled)]] = True  # the first of each text
+    runs, ends = rolled[new], np.r_[0, np.cumsum(new)]
+    found = [runs[ends[begin] : ends[end]] for begin, end in spans]
+    for text in np.flatnonzero((begins[1:] == begins[:-1]) & (counts > 0)).tolist():
+        found[text] = _rolled(hashes[last[text] - counts[text] : last[text]], int(counts[text]))
     return found
 
 
@@ -176,11 +182,10 @@ def _candidates(
         return []
     owners = np.repeat(np.arange(len(runs)), sizes)
     hashes = np.concatenate(runs)
-    order = np.argsort(hashes)
-    starts = np.flatnonzero(np.r_[True, np.diff(hashes[order]) > 0])
-    counts = np.diff(np.r_[starts, len(order)])
-    frequency = np.empty(len(order), np.int64)
-    frequency[order] = np.repeat(counts, counts)
+    # How often a run occurs, or a little more: runs whose hashes begin alike are counted together.
+    # Any order does that is the same in every text.
+    begin = (hashes >> np.uint64(64 - min(BITS, len(hashes).bit_length() + 2))).astype(np.int64)
+    frequency = np.bincount(begin)[begin]
     length = np.asarray(sizes)
     needed = length - np.ceil(same * length - 1e-9).astype(np.int64) + 1
     # Of each text the rarest runs, in an order that is the same in every text. Those that no other
@@ -189,7 +194,7 @@ def _candidates(
     left = needed - np.bincount(owners[frequency == 1], minlength=len(runs))
     common = common[left[owners[common]] > 0]
     # Runs ascend within a text, so that a stable sort leaves those of one frequency in that order.
-    rank = owners[common] << 32 | np.minimum(frequency[common], (1 << 32) - 1)
+    rank = owners[common] << 32 | frequency[common]
     common = common[np.argsort(rank, kind="stable")]
     owner = owners[common]
     many = np.bincount(owner, minlength=len(runs))

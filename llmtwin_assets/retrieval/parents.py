@@ -1,13 +1,14 @@
 """From a small passage, which is good to find, to the passage around it, which is good to read.
 
 The parent is computed from the document's structure: whole paragraphs around the passage, within
-its section, as many as fit. It is a span of the same text, so a citation stays verbatim.
+its section, as many as fit, or whole sentences where one paragraph alone is too long. It is a span
+of the same text, so a citation stays verbatim.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
-from llmtwin_assets.features.split import HEADING, paragraphs
+from llmtwin_assets.features.split import HEADING, paragraphs, sentences
 from llmtwin_assets.records import Passage
 from resources.artifacts import ArtifactStore
 
@@ -53,12 +54,16 @@ def current_texts(artifacts: ArtifactStore) -> Texts:
 
 
 def parent_span(text: str, start: int, end: int, room: int) -> tuple[int, int]:
-    """The span of whole paragraphs around ``[start, end)`` within its section, of at most ``room``
-    characters unless the passage itself is longer. What follows is taken before what precedes."""
+    """The span of whole paragraphs around ``[start, end)`` within its section, or of whole
+    sentences of a paragraph that is too long, of at most ``room`` characters unless the passage
+    itself is longer. What follows is taken before what precedes."""
     spans = paragraphs(text)
-    first = next((i for i, (_, stop) in enumerate(spans) if stop > start), 0)
-    last = next((i for i, (_, stop) in enumerate(spans) if stop >= end), len(spans) - 1)
+    first, last = _around(spans, start, end)
     begin, stop = min(start, spans[first][0]), max(end, spans[last][1])
+    if stop - begin > room:
+        spans = sentences(text, begin, stop)
+        first, last = _around(spans, start, end)
+        begin, stop = min(start, spans[first][0]), max(end, spans[last][1])
     if stop - begin > room:
         return start, end
     while True:
@@ -72,6 +77,13 @@ def parent_span(text: str, start: int, end: int, room: int) -> tuple[int, int]:
             begin = spans[first][0]
         else:
             return begin, stop
+
+
+def _around(spans: Sequence[tuple[int, int]], start: int, end: int) -> tuple[int, int]:
+    """The places of the first and the last span that ``[start, end)`` lies in."""
+    first = next((i for i, (_, stop) in enumerate(spans) if stop > start), 0)
+    last = next((i for i, (_, stop) in enumerate(spans) if stop >= end), len(spans) - 1)
+    return first, last
 
 
 def _holds(one: Passage, other: Passage) -> bool:

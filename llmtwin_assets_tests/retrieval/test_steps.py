@@ -99,6 +99,16 @@ def test_a_parent_keeps_within_its_room() -> None:
         assert end - begin <= max(room, 9)
 
 
+def test_of_a_paragraph_that_is_too_long_a_parent_has_whole_sentences() -> None:
+    text = "They dance. They sing. They sleep. They eat. They go."
+    start = text.index("sing")
+    assert text[slice(*parent_span(text, start, start + 4, 30))] == "They sing. They sleep."
+    assert (
+        text[slice(*parent_span(text, start, start + 4, 40))] == "They sing. They sleep. They eat."
+    )
+    assert text[slice(*parent_span(text, start, start + 4, 8))] == "sing"
+
+
 def test_passages_of_one_parent_become_one_and_numbers_stay_in_order() -> None:
     rows = [passage("It keeps"), passage("never white", 2), passage("They dance.", 3)]
     grown = expand("ada", rows, lambda *_: TEXT, 3)
