@@ -30,6 +30,7 @@ SHARED = {"authors", "records", "prompts", "settings", "steps", "plots", "pages"
 HEAVY = {
     "torch", "transformers", "trl", "peft", "datasets", "sentence_transformers", "sklearn",
     "matplotlib", "polars", "playwright", "qdrant_client", "qdrant_edge", "gguf", "huggingface_hub",
+    "boto3", "botocore", "dagster_aws", "docker", "ray",
 }  # fmt: skip
 
 

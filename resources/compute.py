@@ -101,9 +101,9 @@ def _signal(child: "subprocess.Popen[bytes]", how: int) -> None:
 
 
 def open_compute(url: str, artifacts: ArtifactStore) -> Compute:
-    """The place a URL names: ``subprocess:``, ``docker://IMAGE``, ``ecs://CLUSTER/TASK`` or
-    ``sagemaker://IMAGE``, with options after a question mark. The last two take their files from
-    ``artifacts``. Raises ``UnknownSchemeError``, ``BadComputeError``."""
+    """The place a URL names: ``subprocess:``, ``docker://IMAGE``, ``ray://HOST:PORT``,
+    ``ecs://CLUSTER/TASK`` or ``sagemaker://IMAGE``, with options after a question mark. The last
+    two take their files from ``artifacts``. Raises ``UnknownSchemeError``, ``BadComputeError``."""
     scheme = url.split(":", 1)[0]
     if scheme == "subprocess":
         return SubprocessCompute()
@@ -119,7 +119,12 @@ def open_compute(url: str, artifacts: ArtifactStore) -> Compute:
         from resources.compute_sagemaker import SageMakerCompute
 
         return SageMakerCompute(url, artifacts)
-    raise UnknownSchemeError(url, ("subprocess:", "docker://", "ecs://", "sagemaker://"))
+    if scheme == "ray":
+        from resources.compute_ray import RayCompute
+
+        return RayCompute(url, artifacts)
+    known = ("subprocess:", "docker://", "ecs://", "sagemaker://", "ray://")
+    raise UnknownSchemeError(url, known)
 
 
 def read_options(url: str, known: Mapping[str, str]) -> tuple[str, dict[str, str]]:

@@ -25,6 +25,8 @@ def main(spec: script.Spec, report: script.Report) -> dict[str, Any]:
         return copy(spec)
     if spec["what"] == "keep":
         return keep(Path(spec["work"]), spec.get("then"))
+    if spec["what"] == "train":
+        return train(Path(spec["work"]), int(spec["steps"]))
     return {"sum": sum(spec["numbers"]), "offline": os.environ.get("HF_HUB_DISABLE_TELEMETRY")}
 
 
@@ -47,6 +49,15 @@ def keep(work: Path, then: str | None) -> dict[str, Any]:
     if then == "die":
         os.kill(os.getpid(), signal.SIGKILL)
     return {"before": before}
+
+
+def train(work: Path, steps: int) -> dict[str, Any]:
+    """Take steps, each saved, from where an earlier try stopped; tell which GPU was given."""
+    resumed = len(list(work.glob("step-*")))
+    for step in range(resumed, steps):
+        time.sleep(0.2)
+        write_atomically(work / f"step-{step}", str(os.getpid()).encode())
+    return {"resumed": resumed, "gpu": os.environ.get("CUDA_VISIBLE_DEVICES", "")}
 
 
 def stay(pids: Path, stubborn: bool) -> None:
