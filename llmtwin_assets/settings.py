@@ -31,6 +31,7 @@ class Settings:
     embedder: str
     reranker: str  # a cross-encoder that orders what search finds; none without one
     reference_writers: Path | None  # a folder; the packaged public-domain writers without one
+    pairs_file: str  # an existing data set to learn from too; {author} stands for the author
     recipe: str
     reporters: str  # trl reporters that training figures go to as well, by commas
     accelerate: str  # a configuration file of accelerate's, for several GPUs or machines
@@ -85,6 +86,7 @@ def from_environment(environ: Mapping[str, str] = os.environ) -> Settings:
         embedder=chosen("EMBEDDER", "all-minilm-l6-v2"),
         reranker=chosen("RERANKER", ""),
         reference_writers=Path(writers).expanduser() if writers else None,
+        pairs_file=chosen("PAIRS_FILE", ""),
         recipe=chosen("RECIPE", "quick"),
         reporters=chosen("REPORTERS", ""),
         accelerate=chosen("ACCELERATE_CONFIG", ""),

@@ -26,7 +26,7 @@ class NoPairsFileError(LlmTwinError):
 def choose(samples: Sequence[InstructSample], count: int) -> list[InstructSample]:
     """Train samples to ask the model about, evenly spaced over what there is. A third more than
     ``count``, because some pairs are dropped."""
-    train = [sample for sample in samples if sample.split == "train"]
+    train = [row for row in samples if row.split == "train" and row.origin == "author"]
     wanted = min(len(train), count + count // 3)
     return [train[i * len(train) // wanted] for i in range(wanted)]
 
