@@ -124,7 +124,18 @@ NO_STYLE = {name: {} for name in ("base", "few_shot")}
         (datasets.enough_to_train_on, trained(8, 9), trained(9, 9)),
         (training.loss_decreased, {"loss": FALLING}, {"loss": RISING}),
         (training.loss_decreased, {"loss": FALLING}, {"loss": [*FALLING, [5, float("nan")]]}),
-        (training.chosen_is_verbatim, {"verbatim": 5, "rows": 5}, {"verbatim": 4, "rows": 5}),
+        (
+            training.chosen_is_verbatim,
+            {"verbatim": 5, "authored": 5},
+            {"verbatim": 4, "authored": 5},
+        ),
+        (training.sides_differ, {"same": 0, "duplicates": 0}, {"same": 56, "duplicates": 0}),
+        (training.sides_differ, {"same": 0, "duplicates": 0}, {"same": 0, "duplicates": 1}),
+        (
+            training.length_decides_nothing,
+            {"words_chosen": 70.0, "words_rejected": 69.0},
+            {"words_chosen": 90.0, "words_rejected": 60.0},
+        ),
         (training.no_held_out_pairs, {"held_out": 0}, {"held_out": 1}),
         (training.enough_pairs, {"rows": 4}, {"rows": 3}),
         (
