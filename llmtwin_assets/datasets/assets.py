@@ -1,11 +1,11 @@
 """The instruct data set."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from llmtwin_assets.datasets import figures, given, instruct, quality
+from llmtwin_assets.datasets import figures, given, instruct, quality, teacher
 from llmtwin_assets.datasets.page import dataset_page
 from llmtwin_assets.datasets.topics import topics
 from llmtwin_assets.features.assets import (
@@ -17,6 +17,7 @@ from llmtwin_assets.records import Document, InstructSample, from_frame, to_fram
 from llmtwin_assets.settings import Settings
 from llmtwin_assets.steps import Facts, Step, author_asset, save_plots, save_table
 from resources.artifacts import ArtifactStore, Version, sha256
+from resources.chat_model import open_chat_model
 
 if TYPE_CHECKING:
     import polars as pl
@@ -35,10 +36,13 @@ def instruct_dataset(
     not worth keeping is stored beside them with its reason."""
     step = Step(context, artifacts)
     cleaned = step.input("cleaned_documents")
-    inputs: dict[str, str] = {"documents": cleaned.digest}
+    inputs: dict[str, Any] = {"documents": cleaned.digest}
     file = given.file(settings.pairs_file, step.author)
     if file is not None:
         inputs["file"] = sha256(file)
+    model = open_chat_model("LLMTWIN_TEACHER", settings.home / "teacher" / f"{step.author}.sqlite")
+    if model is not None:
+        inputs["teacher"] = [teacher.VERSION, model.url, model.model, model.budget]
 
     def build(folder: Path) -> Facts:
         documents, before = read_documents(cleaned), step.previous()
@@ -48,12 +52,17 @@ def instruct_dataset(
         known = _candidates(before) if before and unchanged else []
         candidates = instruct.candidates(documents, unchanged, known)
         more, wrong = given.rows(file, documents) if file else ([], [])
+        taught = teacher.teach(model, documents, context.log.info) if model else None
+        if taught:
+            more, wrong = [*taught.rows, *more], [*taught.left_out, *wrong]
         held_out = [document.text for document in documents if document.split == "held-out"]
         found = quality.judged(to_frame(InstructSample, [*candidates, *more]), held_out)
         found = quality.capped(found, given.GENERAL, given.GENERAL_SHARE)
         facts = _save(folder, documents, found, wrong)
-        if file:
-            facts["figures"] |= {"in the file": len(more), "unreadable in the file": len(wrong)}
+        if more or wrong:
+            facts["figures"] |= {"given": len(more), "could not be used": len(wrong)}
+        if taught:
+            facts["figures"] |= teacher.figures(taught)
         return facts | {"made_of": cleaned.digest, "code": instruct.VERSION}
 
     return step.publish(inputs, build)

@@ -36,7 +36,7 @@ def dataset_page(
         f'<div class="pictures">{pictures}</div>'
         f"{_table('Why candidates were dropped', ('reason', 'rows'), judged.funnel.items())}"
         f"{_table('What the author writes about', HEAD, map(_row, topics))}"
-        f"{_list('Could not be read', wrong)}"
+        f"{_list('Could not be used', wrong)}"
         f"<h2>Kept</h2>{_groups(kept, 'kind', 'why')}"
         f"<h2>Dropped</h2>{_groups(dropped, 'reason', 'detail')}"
     )

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 SHORTEST, LONGEST = 3, 1_200  # words of an answer
 TELLING = 20  # words from which on the language of an answer is believed
 MAIN_LANGUAGE = 0.1  # share of an author's words from which on a language is theirs
-VARIED = 0.25  # least share of different words, in answers of at least ``TELLING`` words
+VARIED = 2.0  # least different words by the root of all (Guiraud), of at least ``TELLING`` words
 LETTERS = 0.5  # least share of letters among the visible characters of prose
 CODE_LINES = 0.5  # share of at least three lines that look like code, from which on a text is code
 TAGS = 3  # HTML tags from which on a text is markup
@@ -101,7 +101,7 @@ def reasons(languages: Collection[str]) -> "dict[str, pl.Expr]":
         "too long": words > LONGEST,
         "a model's phrases": answer.str.contains(MODEL_VOICE),
         "boilerplate": answer.str.count_matches(CHROME) * WORDS_PER_CHROME > words,
-        "repetition": (words >= TELLING) & (pl.col("distinct") < VARIED * words),
+        "repetition": (words >= TELLING) & (pl.col("distinct") < VARIED * words.sqrt()),
         "another language": (words >= TELLING)
         & pl.col("language").is_not_null()
         & ~pl.col("language").is_in(list(languages)),

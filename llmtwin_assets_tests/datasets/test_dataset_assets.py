@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 from llmtwin_assets.cli import app
 from llmtwin_assets.datasets.assets import DROPPED, SAMPLES, read_samples, read_table
 from llmtwin_assets.overview import FEATURES
+from llmtwin_assets_tests.chat_server import ChatServer, serving
 from llmtwin_assets_tests.datasets.rows import row
 from llmtwin_assets_tests.graph import World, closed_gates, failure, rebuilt
 from llmtwin_assets_tests.writing import authors_yaml, essay, write_essays
@@ -78,7 +79,7 @@ def test_a_given_data_set_joins_and_is_left_again_when_the_setting_goes(
     rows = read_table(after, SAMPLES)
     given = rows.filter(pl.col("written_by") == "file")
     assert {"given", "general"} == set(given["kind"])
-    assert after.facts["figures"]["unreadable in the file"] == 1
+    assert after.facts["figures"]["could not be used"] == 1
     assert after.facts["authored"] < after.facts["rows"]
     assert "record 11 is no pair" in after.file("report.html").read_text("utf-8")
     world.configure(pairs_file="")
@@ -112,3 +113,20 @@ def test_the_commands_show_and_export_it(
     refused = run("export", "ada", "--format", "csv", "--out", str(out))
     assert (refused.exit_code, len(refused.stderr.splitlines())) == (1, 1)
     assert "no such author" in run("show", "eve").stderr
+
+
+def test_a_teacher_is_asked_when_one_is_set(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def answer(messages: list[dict[str, str]]) -> str:
+        names = sorted(set(messages[1]["content"].split()[-40:]))[::6]
+        return json.dumps({"text": f"{messages[1]['content'][:20]} of {' '.join(names)}"})
+
+    with serving(ChatServer(answer)) as url:
+        monkeypatch.setenv("LLMTWIN_TEACHER_URL", url)
+        monkeypatch.setenv("LLMTWIN_TEACHER_PRICES", "1,2")
+        version = made(world)
+    kinds = set(read_table(version, SAMPLES)["kind"])
+    assert {"explain", "answer", "rewrite", "whole"} < kinds
+    figures = version.facts["figures"]
+    assert figures["teacher: calls so far"] == 7 * (4 * 3 + 1)
+    assert figures["teacher: cost so far"] > 0
+    assert (world.settings.home / "teacher" / "ada.sqlite").exists()
