@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
+from llmtwin_assets import dataset_cli
 from llmtwin_assets.console import (
     free_the_queue,
     known_authors,
@@ -35,6 +36,7 @@ app = typer.Typer(
 )
 keys = typer.Typer(no_args_is_help=True, help="Keys for the service: create, list, revoke.")
 app.add_typer(keys, name="key")
+app.add_typer(dataset_cli.commands, name="dataset")
 AuthorArgument = Annotated[str, typer.Argument(help="An author's id from authors.yaml.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="For programs.")]
 

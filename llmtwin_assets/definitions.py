@@ -27,6 +27,7 @@ from resources.artifacts import open_artifacts
 from resources.compute import open_compute
 from resources.documents import open_documents
 from resources.embedder import Embedder
+from resources.interactions import open_interactions
 from resources.reference_writers import ReferenceWriters
 from resources.vectors import open_vectors
 
@@ -54,6 +55,7 @@ def resources_for(settings: Settings) -> dict[str, Any]:
         "embedder": Embedder(settings.embedder),
         "writers": ReferenceWriters(settings.reference_writers),
         "compute": open_compute(settings.compute_url, artifacts),
+        "interactions": open_interactions(settings.interactions_url),
     }
 
 

@@ -124,6 +124,9 @@ class InstructSample:
     end: int
     origin: str  # author: a verbatim span
     written_by: str  # who wrote the instruction: rules
+    language: str | None = None  # ISO 639 code, of the answer
+    score: float = 0.0  # from 0 to 1, how well the row reads as an example to learn from
+    why: str = ""  # it was kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +172,7 @@ def to_frame(kind: type[Record], rows: "Iterable[Record]") -> "pl.DataFrame":
 
 
 def from_frame(kind: type[Record], frame: "pl.DataFrame") -> list[Record]:
-    """The records of a frame made by ``to_frame``."""
-    names = [field.name for field in fields(kind)]
+    """The records of a frame made by ``to_frame``. Columns that a frame of earlier code lacks have
+    their defaults."""
+    names = [field.name for field in fields(kind) if field.name in frame.columns]
     return [kind(**row) for row in frame.select(names).iter_rows(named=True)]

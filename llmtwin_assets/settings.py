@@ -33,6 +33,7 @@ class Settings:
     reference_writers: Path | None  # a folder; the packaged public-domain writers without one
     labels: Path | None  # answers that people labelled, for the report
     ragas: bool  # whether the first judge also answers what Ragas asks
+    pairs_file: str  # an existing data set to learn from too; {author} stands for the author
     recipe: str
     reporters: str  # trl reporters that training figures go to as well, by commas
     accelerate: str  # a configuration file of accelerate's, for several GPUs or machines
@@ -98,6 +99,7 @@ def from_environment(environ: Mapping[str, str] = os.environ) -> Settings:
         reference_writers=Path(writers).expanduser() if writers else None,
         labels=Path(labels).expanduser() if labels else None,
         ragas=_flag("LLMTWIN_RAGAS", environ),
+        pairs_file=chosen("PAIRS_FILE", ""),
         recipe=chosen("RECIPE", "quick"),
         reporters=chosen("REPORTERS", ""),
         accelerate=chosen("ACCELERATE_CONFIG", ""),

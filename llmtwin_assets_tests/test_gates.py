@@ -33,6 +33,16 @@ def listed(*sources: tuple[int, int]) -> dict[str, Any]:
     }
 
 
+def trained(train: int, rows: int) -> dict[str, Any]:
+    """Facts of a data set with so many train rows of 85 words each."""
+    return {"train": train, "rows": rows, "train_words": 85 * train}
+
+
+def languages(train: dict[str, int]) -> dict[str, Any]:
+    """Facts of a data set whose held-out words are English."""
+    return {"languages": {"train": train, "held-out": {"en": 10}}}
+
+
 def report(**changes: Any) -> dict[str, Any]:
     """Facts of a good report; a change names a value by its path."""
     ahead = {"value": 0.4, "low": 0.2, "high": 0.6}
@@ -96,18 +106,46 @@ NO_STYLE = {name: {} for name in ("base", "few_shot")}
             {"scores": {"passage": SEARCH}},
             {"scores": {"passage": SEARCH | {"recall_at_10": 0.1}}},
         ),
-        (datasets.answers_are_verbatim, {"verbatim": 5, "rows": 5}, {"verbatim": 4, "rows": 5}),
+        (
+            datasets.answers_are_verbatim,
+            {"verbatim": 5, "authored": 5},
+            {"verbatim": 4, "authored": 5},
+        ),
+        (datasets.no_secrets, {"unmasked": 0}, {"unmasked": 1}),
+        (
+            datasets.most_is_usable,
+            {"rows": 5, "candidates": 9, "dropped": {"boilerplate": 4}},
+            {"rows": 4, "candidates": 9, "dropped": {"boilerplate": 5}},
+        ),
+        (datasets.languages_agree, languages({"en": 9, "": 1}), languages({"": 9, "en": 1})),
+        (datasets.languages_agree, languages({"en": 5, "de": 5}), languages({"de": 10})),
+        (
+            datasets.topics_are_covered,
+            {"topic_coverage": 0.9, "topics": 7},
+            {"topic_coverage": 0.7, "topics": 7},
+        ),
         (
             datasets.nothing_held_out_in_train,
             {"leaking": 0, "train": 5},
             {"leaking": 1, "train": 5},
         ),
         (datasets.no_answer_twice, {"duplicates": 0}, {"duplicates": 2}),
-        (datasets.enough_to_train_on, {"train": 8, "rows": 9}, {"train": 3, "rows": 4}),
-        (datasets.enough_to_train_on, {"train": 8, "rows": 9}, {"train": 9, "rows": 9}),
+        (datasets.enough_to_train_on, trained(8, 9), trained(3, 4)),
+        (datasets.enough_to_train_on, trained(8, 9), trained(9, 9)),
         (training.loss_decreased, {"loss": FALLING}, {"loss": RISING}),
         (training.loss_decreased, {"loss": FALLING}, {"loss": [*FALLING, [5, float("nan")]]}),
-        (training.chosen_is_verbatim, {"verbatim": 5, "rows": 5}, {"verbatim": 4, "rows": 5}),
+        (
+            training.chosen_is_verbatim,
+            {"verbatim": 5, "authored": 5},
+            {"verbatim": 4, "authored": 5},
+        ),
+        (training.sides_differ, {"same": 0, "duplicates": 0}, {"same": 56, "duplicates": 0}),
+        (training.sides_differ, {"same": 0, "duplicates": 0}, {"same": 0, "duplicates": 1}),
+        (
+            training.length_decides_nothing,
+            {"words_chosen": 70.0, "words_rejected": 69.0},
+            {"words_chosen": 90.0, "words_rejected": 60.0},
+        ),
         (training.no_held_out_pairs, {"held_out": 0}, {"held_out": 1}),
         (training.enough_pairs, {"rows": 4}, {"rows": 3}),
         (
@@ -177,3 +215,9 @@ def test_a_gate_opens_for_the_good_and_closes_for_the_bad(judge, good, bad) -> N
     verdict = judge(bad)
     assert not verdict.passed
     assert verdict.because
+
+
+def test_too_little_to_train_on_says_how_much_more_the_author_needs() -> None:
+    assert "add about 500 words of prose" in datasets.enough_to_train_on(trained(3, 4)).because
+    assert "add about 950 words" in datasets.enough_to_train_on(trained(0, 0)).because
+    assert "add a document" in datasets.enough_to_train_on(trained(9, 9)).because

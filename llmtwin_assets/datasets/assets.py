@@ -1,91 +1,115 @@
 """The instruct data set."""
 
-from collections import Counter
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from llmtwin_assets.datasets import instruct
+from llmtwin_assets.datasets import figures, given, instruct, quality, teacher
+from llmtwin_assets.datasets.page import dataset_page
+from llmtwin_assets.datasets.topics import topics
 from llmtwin_assets.features.assets import (
     cleaned_documents,
     read_documents,
     unchanged_documents,
 )
 from llmtwin_assets.records import Document, InstructSample, from_frame, to_frame
+from llmtwin_assets.settings import Settings
 from llmtwin_assets.steps import Facts, Step, author_asset, save_plots, save_table
-from resources.artifacts import ArtifactStore, Version
+from resources.artifacts import ArtifactStore, Version, sha256
+from resources.chat_model import open_chat_model
+
+if TYPE_CHECKING:
+    import polars as pl
 
 SAMPLES = "samples.parquet"
-CANDIDATES = "candidates.parquet"  # before duplicates and leaks are taken out
+DROPPED = "dropped.parquet"  # the same columns, reason and detail
 
 
 @author_asset("datasets", instruct.VERSION, {"polars"}, deps=[cleaned_documents])
 def instruct_dataset(
-    context: dg.AssetExecutionContext, artifacts: dg.ResourceParam[ArtifactStore]
+    context: dg.AssetExecutionContext,
+    settings: dg.ResourceParam[Settings],
+    artifacts: dg.ResourceParam[ArtifactStore],
 ) -> dg.MaterializeResult:
-    """Instructions with the author's own passages as answers, verbatim, split by document."""
+    """Instructions with the author's own passages as answers, verbatim, split by document; what was
+    not worth keeping is stored beside them with its reason."""
     step = Step(context, artifacts)
     cleaned = step.input("cleaned_documents")
+    inputs: dict[str, Any] = {"documents": cleaned.digest}
+    file = given.file(settings.pairs_file, step.author)
+    if file is not None:
+        inputs["file"] = sha256(file)
+    model = open_chat_model("LLMTWIN_TEACHER", settings.home / "teacher" / f"{step.author}.sqlite")
+    if model is not None:
+        inputs["teacher"] = [teacher.VERSION, model.url, model.model, model.budget]
 
     def build(folder: Path) -> Facts:
         documents, before = read_documents(cleaned), step.previous()
         unchanged: set[str] = set()
         if before and before.facts["code"] == instruct.VERSION:
             unchanged = unchanged_documents(artifacts, cleaned, before.facts["made_of"])
-        known = _read(before, CANDIDATES) if before and unchanged else []
-        found = instruct.candidates(documents, unchanged, known)
-        save_table(to_frame(InstructSample, found), folder / CANDIDATES)
-        held = instruct.held_out_ngrams(documents)
-        rows = instruct.samples(found, held)
-        facts = save_table(to_frame(InstructSample, rows), folder / SAMPLES)
-        if rows:
-            from llmtwin_assets.plots import histogram
+        known = _candidates(before) if before and unchanged else []
+        candidates = instruct.candidates(documents, unchanged, known)
+        more, wrong = given.rows(file, documents) if file else ([], [])
+        taught = teacher.teach(model, documents, context.log.info) if model else None
+        if taught:
+            more, wrong = [*taught.rows, *more], [*taught.left_out, *wrong]
+        held_out = [document.text for document in documents if document.split == "held-out"]
+        found = quality.judged(to_frame(InstructSample, [*candidates, *more]), held_out)
+        found = quality.capped(found, given.GENERAL, given.GENERAL_SHARE)
+        facts = _save(folder, documents, found, wrong)
+        if more or wrong:
+            facts["figures"] |= {"given": len(more), "could not be used": len(wrong)}
+        if taught:
+            facts["figures"] |= teacher.figures(taught)
+        return facts | {"made_of": cleaned.digest, "code": instruct.VERSION}
 
-            lengths = [len(row.answer.split()) for row in rows]
-            save_plots(folder, {"answers": histogram(lengths, "words", "Answers")})
-        return (
-            facts
-            | quality(rows, documents, held)
-            | {"made_of": cleaned.digest, "code": instruct.VERSION}
-        )
-
-    return step.publish({"documents": cleaned.digest}, build)
-
-
-def quality(
-    rows: list[InstructSample], documents: list[Document], held: set[tuple[str, ...]]
-) -> Facts:
-    """What the gates judge and a person reads."""
-    texts = {document.id: document.text for document in documents}
-    train = [row for row in rows if row.split == "train"]
-    train_ids = {document.id for document in documents if document.split == "train"}
-    kinds = Counter(row.kind for row in rows)
-    return {
-        "train": len(train),
-        "train_words": sum(len(row.answer.split()) for row in train),
-        "verbatim": sum(texts[row.document_id][row.start : row.end] == row.answer for row in rows),
-        "leaking": sum(
-            row.document_id not in train_ids or instruct.leaks(row, held) for row in train
-        ),
-        "duplicates": len(rows) - len({row.answer for row in rows}),
-        "figures": {
-            "train": len(train),
-            "held out": len(rows) - len(train),
-            "words to train on": sum(len(row.answer.split()) for row in train),
-            **{f"kind: {kind}": count for kind, count in sorted(kinds.items())},
-        },
-    }
+    return step.publish(inputs, build)
 
 
 def read_samples(version: Version) -> list[InstructSample]:
     """The rows of a version of instruct_dataset."""
-    return _read(version, SAMPLES)
+    return from_frame(InstructSample, read_table(version, SAMPLES))
 
 
-def _read(version: Version, name: str) -> list[InstructSample]:
+def read_table(version: Version, name: str) -> "pl.DataFrame":
+    """A table of a version of instruct_dataset, ``SAMPLES`` or ``DROPPED``, as a frame."""
     import polars as pl
 
-    return from_frame(InstructSample, pl.read_parquet(version.file(name)))
+    return pl.read_parquet(version.file(name))
+
+
+def _candidates(version: Version) -> list[InstructSample]:
+    """What was judged to make a version, in the order of the documents' text."""
+    rows = [
+        *read_samples(version),
+        *from_frame(InstructSample, read_table(version, DROPPED)),
+    ]
+    ours = [row for row in rows if row.written_by == instruct.WRITTEN_BY]
+    return sorted(ours, key=lambda row: (row.document_id, row.start))
+
+
+def _save(
+    folder: Path, documents: list[Document], judged: quality.Judged, wrong: list[str]
+) -> Facts:
+    from llmtwin_assets.plots import bars, histogram
+
+    learned = [document.text for document in documents if document.split == "train"]
+    train = judged.kept.filter(judged.kept["split"] == "train")
+    about = topics(learned, train["answer"].to_list())
+    lengths = [len(answer.split()) for answer in judged.kept["answer"]]
+    plots = {
+        "candidates": bars(
+            {"kept": judged.kept.height, **judged.funnel}, "Candidates", "rows", highlight="kept"
+        ),
+        "answers": histogram(lengths, "words", "Answers"),
+    }
+    if judged.kept.height:
+        save_plots(folder, plots)
+    judged.dropped.write_parquet(folder / DROPPED)
+    (folder / "report.html").write_text(dataset_page(judged, about, plots, wrong), "utf-8")
+    return save_table(judged.kept, folder / SAMPLES) | figures.facts(judged, documents, about)
 
 
 assets = [instruct_dataset]

@@ -1,15 +1,25 @@
 """Gates of the data set room."""
 
+import math
+from collections.abc import Callable, Mapping
+
 from llmtwin_assets.datasets.assets import instruct_dataset
 from llmtwin_assets.steps import Facts, Verdict, gate
 
 FEWEST_SAMPLES = 8
+USABLE = 0.5  # least share of the candidates that is kept
+COVERED = 0.8  # least share of the author's text whose topic is in the train rows
+TOLD = 0.8  # least share of words in a language that can be told
+SAME_LANGUAGE = 0.8  # least share of held-out words in a language that train rows have
+WORDS_PER_SAMPLE = 100  # of prose, where there is nothing to measure it by
+TRAIN_SHARE = 0.85  # of an author's text
 
 
 def answers_are_verbatim(facts: Facts) -> Verdict:
-    """Every answer is a verbatim span of the author's cleaned text."""
+    """Every answer whose origin is the author is a verbatim span of the author's cleaned text."""
     return Verdict(
-        facts["verbatim"] == facts["rows"], f"{facts['verbatim']} of {facts['rows']} verbatim"
+        facts["verbatim"] == facts["authored"],
+        f"{facts['verbatim']} of {facts['authored']} verbatim",
     )
 
 
@@ -23,23 +33,78 @@ def nothing_held_out_in_train(facts: Facts) -> Verdict:
 
 
 def no_answer_twice(facts: Facts) -> Verdict:
-    """No two samples have the same answer."""
+    """No two samples have the same instruction, nor two passages the same or nearly the same text,
+    held out or not."""
     return Verdict(facts["duplicates"] == 0, f"{facts['duplicates']} duplicates")
+
+
+def no_secrets(facts: Facts) -> Verdict:
+    """No sample holds a secret or personal data that should have been masked."""
+    return Verdict(facts["unmasked"] == 0, f"{facts['unmasked']} hold what should be masked")
+
+
+def most_is_usable(facts: Facts) -> Verdict:
+    """At least half of the candidates are kept: a corpus of boilerplate or repeats is no voice."""
+    kept, all_ = facts["rows"], facts["candidates"]
+    enough = kept >= USABLE * all_
+    worst = next(iter(facts["dropped"]), "")
+    return Verdict(
+        enough,
+        f"{kept} of {all_} candidates kept"
+        + ("" if enough else f"; most were dropped as '{worst}': take that out of the sources"),
+    )
 
 
 def enough_to_train_on(facts: Facts) -> Verdict:
     """There are at least eight train samples and something held out."""
-    enough = facts["train"] >= FEWEST_SAMPLES and facts["rows"] > facts["train"]
+    train, held_out = facts["train"], facts["rows"] - facts["train"]
+    missing = max(FEWEST_SAMPLES - train, 0)
+    each = facts["train_words"] / train if train else WORDS_PER_SAMPLE
+    words = math.ceil(missing * each / TRAIN_SHARE / 10) * 10
+    remedy = ""
+    if missing:
+        remedy = f"; add about {words} words of prose, in paragraphs of 30 words or more"
+    elif not held_out:
+        remedy = "; add a document, so that one can be held out"
+    return Verdict(not remedy, f"{train} to train on, {held_out} held out{remedy}")
+
+
+def languages_agree(facts: Facts) -> Verdict:
+    """The language of most text can be told, and what is held out is in a language to train on."""
+    train, held_out = facts["languages"]["train"], facts["languages"]["held-out"]
+    told, shared = _share(train, bool), _share(held_out, train.__contains__)
+    names = ", ".join(sorted(filter(None, train))) or "none that can be told"
+    good = told >= TOLD and shared >= SAME_LANGUAGE
     return Verdict(
-        enough,
-        f"{facts['train']} to train on, {facts['rows'] - facts['train']} held out"
-        + ("" if enough else "; add prose in paragraphs of 30 words or more to the sources"),
+        good,
+        f"{told:.0%} of the words to train on are in {names}, {shared:.0%} of those held out too"
+        + ("" if good else "; give each language an author of its own"),
     )
+
+
+def topics_are_covered(facts: Facts) -> Verdict:
+    """The train samples are about at least four fifths of what the author writes about."""
+    share = facts["topic_coverage"]
+    return Verdict(share >= COVERED, f"{share:.0%} of the text, in {facts['topics']} topics")
+
+
+def _share(words: Mapping[str, int], wanted: Callable[[str], bool]) -> float:
+    whole = sum(words.values())
+    return sum(count for code, count in words.items() if wanted(code)) / whole if whole else 1.0
 
 
 checks = [
     *map(
         gate(instruct_dataset),
-        (answers_are_verbatim, nothing_held_out_in_train, no_answer_twice, enough_to_train_on),
+        (
+            answers_are_verbatim,
+            nothing_held_out_in_train,
+            no_answer_twice,
+            no_secrets,
+            most_is_usable,
+            enough_to_train_on,
+            languages_agree,
+            topics_are_covered,
+        ),
     )
 ]

@@ -1,19 +1,21 @@
 """Instruction-answer samples whose answers are the author's own text, verbatim.
 
 Without a teacher the instruction is written by rules from what the document gives: its title, the
-passage's key phrases, the sentence before it, a question that the author asks. What it does not do:
-train on a held-out document, or keep a train sample that shares eight words in a row with one.
+passage's key phrases, the sentence before it, a question that the author asks. Which of the
+candidates are worth training on is not decided here.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from llmtwin_assets.datasets.passages import Span, passages
+from llmtwin_assets.features.language import language_of
 from llmtwin_assets.features.phrases import key_phrases
 from llmtwin_assets.features.split import sentences
 from llmtwin_assets.features.words import ngrams, words
 from llmtwin_assets.records import Document, InstructSample, content_id
 
-VERSION = "instruct-1"
+VERSION = "instruct-2"
+WRITTEN_BY = "rules"
 
 WRITE = (
     "Write a paragraph about {phrases}, for a piece titled “{title}”.",
@@ -39,21 +41,6 @@ def candidates(
             made += old.get(document.id, [])
         else:
             made += _of_document(document)
-    return made
-
-
-def samples(found: Iterable[InstructSample], held: set[tuple[str, ...]]) -> list[InstructSample]:
-    """The candidates without duplicate answers, and without train samples that share eight words
-    in a row with held-out text (``held_out_ngrams``)."""
-    made: list[InstructSample] = []
-    answers: set[str] = set()
-    for sample in found:
-        key = "".join(sample.answer.split()).casefold()
-        if key in answers:
-            continue
-        answers.add(key)
-        if sample.split == "held-out" or not leaks(sample, held):
-            made.append(sample)
     return made
 
 
@@ -109,7 +96,8 @@ def _sample(
         start=span.start,
         end=span.end,
         origin="author",
-        written_by="rules",
+        written_by=WRITTEN_BY,
+        language=language_of(answer),
     )
 
 

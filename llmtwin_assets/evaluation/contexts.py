@@ -51,7 +51,7 @@ def gather(
     a question, none of them from a held-out document."""
     held = [row for row in samples if row.split == "held-out" and row.answer.strip()]
     return Contexts(
-        few_shot([row for row in samples if row.split == "train"]),
+        few_shot([row for row in samples if row.split == "train" and row.origin == "author"]),
         {row.id: find(row.instruction) for row in evenly(held, prompts)},
     )
 

@@ -33,20 +33,20 @@ BASE = 0x9E3779B97F4A7C15  # of the polynomial whose value is a word's hash; odd
 INVERSE = pow(BASE, -1, 1 << 64)  # … inverse modulo 2**64
 
 
-def runs_of(texts: Sequence[str]) -> "list[Hashes]":
-    """For each text the hashes of its different runs of words, ascending. A text of fewer words
-    than a run has one run, a text without words none."""
+def runs_of(texts: Sequence[str], size: int = RUN) -> "list[Hashes]":
+    """For each text the hashes of its different runs of ``size`` words, ascending. A text of fewer
+    words than a run has one run, a text without words none."""
     found: list[Hashes] = []
     batch: list[str] = []
-    size = 0
+    length = 0
     for text in texts:
         plain = text if text.isascii() else unicodedata.normalize("NFKC", text)
-        if batch and size + len(plain) > BATCH:
-            found += _runs(batch)
-            batch, size = [], 0
+        if batch and length + len(plain) > BATCH:
+            found += _runs(batch, size)
+            batch, length = [], 0
         batch.append(plain.casefold())
-        size += len(batch[-1]) + 1
-    return found + _runs(batch)
+        length += len(batch[-1]) + 1
+    return found + _runs(batch, size)
 
 
 def pairs(runs: "Sequence[Hashes]", same: float = SAME) -> list[tuple[int, int, float]]:
@@ -92,7 +92,7 @@ def twins(count: int, found: Sequence[tuple[int, int, float]]) -> dict[int, int]
     return gone
 
 
-def _runs(texts: Sequence[str]) -> "list[Hashes]":
+def _runs(texts: Sequence[str], size: int) -> "list[Hashes]":
     import numpy as np
 
     if not texts:
@@ -100,7 +100,7 @@ def _runs(texts: Sequence[str]) -> "list[Hashes]":
     hashes, counts = _word_hashes(texts)
     last = np.cumsum(counts)
     owner = np.repeat(np.arange(len(texts)), counts)
-    rolled = _rolled(hashes, RUN)
+    rolled = _rolled(hashes, size)
     within = owner[: len(rolled)] == owner[len(owner) - len(rolled) :]
     rolled, owner = rolled[within], owner[: len(within)][within]
     begins = np.searchsorted(owner, np.arange(len(texts) + 1))

@@ -9,8 +9,7 @@ what it was made of; the pointer of an asset is its current stage, and the point
 is production, which ``llmtwin rollback`` moves back.
 """
 
-from collections import Counter
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -19,21 +18,30 @@ import dagster as dg
 from llmtwin_assets.authors import AuthorsFile
 from llmtwin_assets.datasets.assets import instruct_dataset, read_samples
 from llmtwin_assets.features.assets import cleaned_documents, read_documents
-from llmtwin_assets.records import PreferenceSample, to_frame
+from llmtwin_assets.records import Document, PreferenceSample, to_frame
 from llmtwin_assets.settings import Settings
 from llmtwin_assets.steps import GPU, Facts, Step, author_asset, save_plots, save_table
-from llmtwin_assets.training import card, preferences
+from llmtwin_assets.training import card, pair_report, preferences, readers
 from llmtwin_assets.training.recipes import Recipe, from_mapping, recipe
 from llmtwin_assets.training.sample import whole_lines
 from resources import base_model as base_models
 from resources.artifacts import ArtifactStore, Version, link_files, sha256
 from resources.compute import Compute
+from resources.interactions import Interactions
 
 base_model = dg.AssetSpec(
     "base_model",
     group_name="training",
     kinds={"huggingface"},
     description="The stock instruct model that every twin starts from (`LLMTWIN_BASE_MODEL`).",
+)
+
+
+reader_feedback = dg.AssetSpec(
+    "reader_feedback",
+    group_name="training",
+    kinds={"sqlite"},
+    description="What readers of the page thought of answers, and how they should have read.",
 )
 
 
@@ -145,7 +153,7 @@ def curves(history: dict[str, Any]) -> dict[str, bytes]:
     "training",
     preferences.VERSION,
     {"pytorch", "polars"},
-    deps=[sft_checkpoint, instruct_dataset, cleaned_documents],
+    deps=[sft_checkpoint, instruct_dataset, cleaned_documents, reader_feedback],
     pool=GPU,
 )
 def preference_dataset(
@@ -153,29 +161,26 @@ def preference_dataset(
     config: PreferenceConfig,
     registry: dg.ResourceParam[AuthorsFile],
     compute: dg.ResourceParam[Compute],
+    interactions: dg.ResourceParam[Interactions],
     artifacts: dg.ResourceParam[ArtifactStore],
 ) -> dg.MaterializeResult:
     """The author's text over what their own fine-tuned model wrote for the same instruction, or
-    over the rejected texts of a file."""
+    over the rejected texts of a file; and what readers preferred."""
     step = Step(context, artifacts)
     data, sft = step.input("instruct_dataset"), step.input("sft_checkpoint")
     plan = from_mapping(dict(sft.facts["recipe"]))
+    feedback = interactions.feedback(step.author)
     inputs = {
         "data": data.digest,
         "sft": sft.facts["trained"],
+        "feedback": [said["id"] for said in feedback],
         "pairs": [plan.preference_pairs, plan.preference_tokens],
         "file": sha256(preferences.given(config.pairs_file)) if config.pairs_file else "",
     }
 
-    def from_file() -> tuple[list[PreferenceSample], Counter[str], int]:
-        rows, dropped = preferences.from_file(
-            Path(config.pairs_file),
-            read_documents(step.input("cleaned_documents")),
-            plan.preference_pairs,
-        )
-        return rows, dropped, len(rows) + dropped.total()
+    documents = read_documents(step.input("cleaned_documents"))
 
-    def on_policy() -> tuple[list[PreferenceSample], Counter[str], int]:
+    def on_policy() -> preferences.Found:
         asked = preferences.choose(read_samples(data), plan.preference_pairs)
         work = artifacts.work(step.author, step.asset, step.digest(inputs))
         spec = {
@@ -187,28 +192,38 @@ def preference_dataset(
         }
         compute.run(context, "llmtwin_assets.training.sample", spec)
         texts = whole_lines(work / "texts.jsonl")
-        rows, dropped = preferences.pairs(
-            asked, texts, plan.preference_pairs, plan.preference_tokens
-        )
-        return rows, dropped, len(asked)
+        return preferences.pairs(asked, texts, plan.preference_pairs, plan.preference_tokens)
 
     def build(folder: Path) -> Facts:
-        rows, dropped, offered = from_file() if config.pairs_file else on_policy()
-        facts = save_table(to_frame(PreferenceSample, rows), folder / "pairs.parquet")
-        documents = {d.id: d for d in read_documents(step.input("cleaned_documents"))}
-        return facts | {
-            "verbatim": sum(
-                documents[row.document_id].text[row.start : row.end] == row.chosen for row in rows
-            ),
-            "held_out": sum(documents[row.document_id].split != "train" for row in rows),
-            "figures": {
-                "pairs": len(rows),
-                ("in the file" if config.pairs_file else "sampled"): offered,
-                **{f"dropped: {reason}": count for reason, count in sorted(dropped.items())},
-            },
-        }
+        rows, dropped = (
+            preferences.from_file(Path(config.pairs_file), documents, plan.preference_pairs)
+            if config.pairs_file
+            else on_policy()
+        )
+        held_out = [document.text for document in documents if document.split == "held-out"]
+        said, unsaid = readers.pairs(feedback, held_out, len(rows), plan.preference_tokens)
+        return _save_pairs(folder, [*rows, *said], [*dropped, *unsaid], documents)
 
     return step.publish(inputs, build)
+
+
+def _save_pairs(
+    folder: Path,
+    rows: list[PreferenceSample],
+    dropped: list[preferences.Dropped],
+    documents: list[Document],
+) -> Facts:
+    """Store pairs, what was dropped, and their page."""
+    import polars as pl
+
+    names = [field.name for field in fields(preferences.Dropped)]
+    gone = {name: [getattr(each, name) for each in dropped] for name in names}
+    pl.DataFrame(gone, schema=dict.fromkeys(names, pl.String)).write_parquet(
+        folder / "dropped.parquet"
+    )
+    (folder / "report.html").write_text(pair_report.pair_page(rows, dropped), "utf-8")
+    table = save_table(to_frame(PreferenceSample, rows), folder / "pairs.parquet")
+    return table | pair_report.facts(rows, dropped, documents)
 
 
 @author_asset("training", "dpo-2", {"pytorch"}, deps=[sft_checkpoint, preference_dataset], pool=GPU)
@@ -350,6 +365,7 @@ def _round(value: float) -> float:
 
 assets: list[Any] = [
     base_model,
+    reader_feedback,
     sft_checkpoint,
     preference_dataset,
     dpo_checkpoint,

@@ -16,6 +16,7 @@ from llmtwin_assets.training.assets import (
 from resources.artifacts import ArtifactStore, DamagedArtifactError
 
 FEWEST_PAIRS = 4
+UNBALANCED = 0.05  # share of words by which chosen and rejected texts may differ
 QUANTISATION_COST = 0.05  # nats per token
 
 
@@ -31,15 +32,33 @@ def loss_decreased(facts: Facts) -> Verdict:
 
 
 def chosen_is_verbatim(facts: Facts) -> Verdict:
-    """Every chosen text is a verbatim span of the author's cleaned text."""
+    """Every chosen text whose origin is the author is a verbatim span of their cleaned text."""
     return Verdict(
-        facts["verbatim"] == facts["rows"], f"{facts['verbatim']} of {facts['rows']} verbatim"
+        facts["verbatim"] == facts["authored"],
+        f"{facts['verbatim']} of {facts['authored']} verbatim",
     )
 
 
 def no_held_out_pairs(facts: Facts) -> Verdict:
-    """No pair comes from a held-out document."""
+    """No pair comes from a held-out document or prefers eight words in a row of one."""
     return Verdict(facts["held_out"] == 0, f"{facts['held_out']} pairs from held-out documents")
+
+
+def sides_differ(facts: Facts) -> Verdict:
+    """No pair prefers a text over itself, and none stands twice."""
+    return Verdict(
+        facts["same"] == facts["duplicates"] == 0,
+        f"{facts['same']} with equal sides, {facts['duplicates']} duplicates",
+    )
+
+
+def length_decides_nothing(facts: Facts) -> Verdict:
+    """Chosen and rejected texts have the same number of words, within a twentieth."""
+    chosen, rejected = facts["words_chosen"], facts["words_rejected"]
+    return Verdict(
+        abs(chosen - rejected) <= UNBALANCED * max(chosen, rejected),
+        f"{chosen:.1f} words chosen, {rejected:.1f} rejected",
+    )
 
 
 def enough_pairs(facts: Facts) -> Verdict:
@@ -92,7 +111,16 @@ def _whole_files(asset: dg.AssetsDefinition) -> dg.AssetChecksDefinition:
 
 checks = [
     gate(sft_checkpoint)(loss_decreased),
-    *map(gate(preference_dataset), (chosen_is_verbatim, no_held_out_pairs, enough_pairs)),
+    *map(
+        gate(preference_dataset),
+        (
+            chosen_is_verbatim,
+            no_held_out_pairs,
+            sides_differ,
+            length_decides_nothing,
+            enough_pairs,
+        ),
+    ),
     gate(dpo_checkpoint)(preferences_were_learned),
     *map(gate(quantized_checkpoint), (quantisation_costs_little, quantisation_saves_room)),
     *map(_whole_files, (sft_checkpoint, dpo_checkpoint, quantized_checkpoint)),

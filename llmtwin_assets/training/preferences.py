@@ -1,10 +1,12 @@
 """Preference pairs: the author's text over what their own model wrote for the same instruction, or
 over the rejected texts of a file. Both sides have the same number of words, so that length decides
-nothing. How the model's texts are sampled is not known here."""
+nothing; a pair that teaches nothing is dropped with its reason. How the model's texts are sampled
+is not known here."""
 
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,21 +14,36 @@ from llmtwin_assets.features.words import first_words, ngrams, words
 from llmtwin_assets.records import Document, InstructSample, PreferenceSample, content_id
 from resources.errors import LlmTwinError
 
-VERSION = "preferences-2"
+VERSION = "preferences-3"
 WORDS_PER_TOKEN = 0.75  # of English prose, for the room that a side of a pair has
 FEWEST_WORDS = 12
 ALIKE = 0.5  # share of common eight-word runs above which a pair says nothing
+SAME_WORDS = 0.9  # share of common words (with their counts) above which it says nothing either
 VARIED = 0.3  # share of distinct words below which a text is a repetition
+LETTERS = 0.5  # share of letters among visible characters below which a text is no prose
 
 
 class NoPairsFileError(LlmTwinError):
     """The file of preference pairs cannot be read."""
 
 
+@dataclass(frozen=True)
+class Dropped:
+    """A pair that is not learned from, and why."""
+
+    instruction: str
+    chosen: str
+    rejected: str
+    reason: str
+
+
+Found = tuple[list[PreferenceSample], list[Dropped]]
+
+
 def choose(samples: Sequence[InstructSample], count: int) -> list[InstructSample]:
     """Train samples to ask the model about, evenly spaced over what there is. A third more than
     ``count``, because some pairs are dropped."""
-    train = [sample for sample in samples if sample.split == "train"]
+    train = [row for row in samples if row.split == "train" and row.origin == "author"]
     wanted = min(len(train), count + count // 3)
     return [train[i * len(train) // wanted] for i in range(wanted)]
 
@@ -38,16 +55,16 @@ def as_prompt(sample: InstructSample, tokens: int) -> dict[str, Any]:
 
 def pairs(
     samples: Sequence[InstructSample], texts: Mapping[str, str], count: int, tokens: int
-) -> tuple[list[PreferenceSample], Counter[str]]:
-    """At most ``count`` pairs, and how many were dropped for which reason."""
+) -> Found:
+    """At most ``count`` pairs, and those that were dropped."""
     most = int(tokens * WORDS_PER_TOKEN)
     made: list[PreferenceSample] = []
-    dropped: Counter[str] = Counter()
+    dropped: list[Dropped] = []
     for sample in samples:
         chosen, rejected = equal_length(sample.answer, texts.get(sample.id, ""), most)
         reason = fault(chosen, rejected)
         if reason:
-            dropped[reason] += 1
+            dropped.append(Dropped(sample.instruction, chosen, rejected, reason))
         elif len(made) < count:
             made.append(_pair(sample, chosen, rejected))
     return made, dropped
@@ -61,10 +78,8 @@ def given(path: str) -> Path:
     return file
 
 
-def from_file(
-    path: Path, documents: Sequence[Document], count: int
-) -> tuple[list[PreferenceSample], Counter[str]]:
-    """At most ``count`` pairs of a file, and how many were dropped for which reason.
+def from_file(path: Path, documents: Sequence[Document], count: int) -> Found:
+    """At most ``count`` pairs of a file, and those that were dropped.
 
     A line is a JSON object with ``instruction``, ``chosen`` and ``rejected``. ``chosen`` has to be
     the author's own words: a verbatim span of a train document. Raises ``NoPairsFileError``.
@@ -74,17 +89,17 @@ def from_file(
     except UnicodeDecodeError as error:
         raise NoPairsFileError(str(path), "it is not UTF-8 text", "Save it as UTF-8") from error
     made: list[PreferenceSample] = []
-    dropped: Counter[str] = Counter()
+    dropped: list[Dropped] = []
     seen: set[str] = set()
     for line in filter(str.strip, lines):
         pair = _read_pair(line, documents)
         if isinstance(pair, str):
-            dropped[pair] += 1
+            dropped.append(Dropped("", line, "", pair))
             continue
         reason = "twice in the file" if pair.id in seen else fault(pair.chosen, pair.rejected)
         seen.add(pair.id)
         if reason:
-            dropped[reason] += 1
+            dropped.append(Dropped(pair.instruction, pair.chosen, pair.rejected, reason))
         elif len(made) < count:
             made.append(pair)
     return made, dropped
@@ -129,12 +144,17 @@ def fault(chosen: str, rejected: str) -> str | None:
     if len(rejected.split()) < FEWEST_WORDS:
         return "too short"
     tokens = words(rejected)
+    if sum(map(str.isalpha, rejected)) < LETTERS * len("".join(rejected.split())):
+        return "no prose"
     if len(set(tokens)) < VARIED * len(tokens):
         return "repetition"
-    own, sampled = set(ngrams(words(chosen))), set(ngrams(tokens))
-    if own and len(own & sampled) > ALIKE * len(own):
-        return "too alike"
-    return None
+    return "too alike" if _alike(words(chosen), tokens) else None
+
+
+def _alike(own: Sequence[str], sampled: Sequence[str]) -> bool:
+    runs, common = set(ngrams(own)), Counter(own) & Counter(sampled)
+    copied = len(runs & set(ngrams(sampled))) > ALIKE * len(runs) if runs else False
+    return copied or common.total() > SAME_WORDS * max(len(own), len(sampled))
 
 
 def _pair(sample: InstructSample, chosen: str, rejected: str) -> PreferenceSample:

@@ -4,11 +4,11 @@ from datetime import date
 
 import pytest
 
-from llmtwin_assets.datasets import instruct
 from llmtwin_assets.datasets.instruct import candidates, held_out_ngrams, leaks
 from llmtwin_assets.datasets.passages import FEWEST_WORDS, MOST_WORDS, passages
+from llmtwin_assets.datasets.quality import judged
 from llmtwin_assets.features.words import ngrams, words
-from llmtwin_assets.records import Document, InstructSample
+from llmtwin_assets.records import Document, InstructSample, from_frame, to_frame
 from llmtwin_assets_tests.writing import paragraph
 
 
@@ -21,8 +21,12 @@ def document(number: int, text: str, split: str = "train") -> Document:
 
 
 def samples(documents: Iterable[Document]) -> list[InstructSample]:
-    documents = list(documents)
-    return instruct.samples(candidates(documents), held_out_ngrams(documents))
+    return kept(candidates(documents := list(documents)), documents)
+
+
+def kept(found: list[InstructSample], documents: list[Document]) -> list[InstructSample]:
+    held_out = [document.text for document in documents if document.split == "held-out"]
+    return from_frame(InstructSample, judged(to_frame(InstructSample, found), held_out).kept)
 
 
 def corpus() -> list[Document]:
@@ -124,6 +128,6 @@ def test_candidates_of_unchanged_documents_are_taken_over() -> None:
     unchanged = {d.id for d in documents[1:]}
     again = candidates(documents, unchanged, before)
     assert again == before
-    kept = {id(sample) for sample in before}
-    assert all(id(s) in kept for s in again if s.document_id in unchanged)
-    assert instruct.samples(again, held_out_ngrams(documents)) == samples(documents)
+    taken = {id(sample) for sample in before}
+    assert all(id(s) in taken for s in again if s.document_id in unchanged)
+    assert kept(again, documents) == samples(documents)

@@ -1,5 +1,6 @@
 import json
 import random
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 
 from llmtwin_assets.records import Document, InstructSample
 from llmtwin_assets.training.preferences import (
+    Dropped,
     NoPairsFileError,
     choose,
     equal_length,
@@ -25,6 +27,10 @@ def sample(number: int, split: str = "train") -> InstructSample:
         answer=answer, start=10, end=10 + len(answer), origin="author", written_by="rules",
         split="train" if split == "train" else "held-out",
     )  # fmt: skip
+
+
+def reasons(dropped: list[Dropped]) -> Counter[str]:
+    return Counter(each.reason for each in dropped)
 
 
 def test_both_sides_have_the_same_number_of_words() -> None:
@@ -53,11 +59,34 @@ def test_pairs_that_teach_nothing_are_dropped_with_a_reason() -> None:
     samples = [own, sample(2), sample(3), sample(4), sample(5)]
     made, dropped = pairs(samples, texts, 9, 96)
     assert made == []
-    assert dropped == {"too alike": 1, "repetition": 1, "too short": 3}
+    assert reasons(dropped) == {"too alike": 1, "repetition": 1, "too short": 3}
 
 
 def test_a_text_of_another_subject_has_no_fault() -> None:
     assert fault(paragraph(random.Random(1)), paragraph(random.Random(2))) is None
+
+
+@pytest.mark.parametrize(
+    ("rejected", "why"),
+    [
+        ("1 2 3 4 5 6 7 8 9 10 11 12 of 13", "no prose"),
+        ("the lantern weighs it and so " * 9, "repetition"),
+        ("Indeed, that is so.", "too short"),
+    ],
+)
+def test_degenerate_texts_are_faults(rejected: str, why: str) -> None:
+    assert fault(paragraph(random.Random(1)), rejected) == why
+
+
+def test_the_same_words_in_another_order_or_with_one_changed_are_too_alike() -> None:
+    text = "No patient engine carries the narrow lantern, and the silver orchard crosses it."
+    assert fault(text, text.replace("silver", "golden")) == "too alike"
+    assert fault(text, " ".join(reversed(text.split()))) == "too alike"
+
+
+def test_rows_that_are_not_the_authors_are_not_asked_about() -> None:
+    samples = [replace(sample(n), origin="author" if n % 2 else "general") for n in range(9)]
+    assert {s.id for s in choose(samples, 9)} == {"s1", "s3", "s5", "s7"}
 
 
 def test_only_train_samples_are_asked_about_evenly_spaced() -> None:
@@ -97,7 +126,11 @@ def test_pairs_of_a_file_are_kept_when_the_chosen_text_is_the_authors(tmp_path: 
     [pair] = made
     assert documents[0].text[pair.start : pair.end] == pair.chosen
     assert len(pair.chosen.split()) == len(pair.rejected.split())
-    assert dropped == {"twice in the file": 1, "not the author's words": 2, "not a pair": 4}
+    assert reasons(dropped) == {
+        "twice in the file": 1,
+        "not the author's words": 2,
+        "not a pair": 4,
+    }
 
 
 def test_a_missing_file_of_pairs_is_refused(tmp_path: Path) -> None:

@@ -1,0 +1,116 @@
+"""The commands ``llmtwin dataset …``: read what a twin learns from, and write it out."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from llmtwin_assets.console import (
+    known_authors,
+    prepared,
+    print_json,
+    refusals,
+    registry,
+    shortened,
+)
+from llmtwin_assets.datasets.export import CHOICES
+
+commands = typer.Typer(no_args_is_help=True, help="What a twin learns from: show it, export it.")
+AuthorArgument = Annotated[str, typer.Argument(help="An author's id from authors.yaml.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="For programs.")]
+
+
+@commands.command("show")
+def show(
+    author: AuthorArgument,
+    kind: Annotated[str, typer.Option(help="Only rows of this kind, or dropped ones.")] = "",
+    rows: Annotated[int, typer.Option(help="How many rows of each kind.", min=0)] = 2,
+    as_json: JsonOption = False,
+) -> None:
+    """Show an author's training data: how much of it there is, what was dropped and why, some rows.
+
+    Examples:
+
+    llmtwin dataset show james-madison
+
+    llmtwin dataset show james-madison --kind answer --rows 5
+
+    llmtwin dataset show james-madison --kind dropped --json > dropped.json
+    """
+    with refusals():
+        from llmtwin_assets.datasets.assets import DROPPED, SAMPLES, read_table
+
+        version = _current(author)
+        facts = version.facts
+        found: dict[str, list[dict[str, Any]]] = {}
+        for name, by in ((SAMPLES, "kind"), (DROPPED, "reason")):
+            frame = read_table(version, name)
+            for value in sorted(set(frame[by].to_list())):
+                title = value if name == SAMPLES else f"dropped: {value}"
+                if kind in ("", title, title.partition(":")[0]):
+                    found[title] = list(
+                        frame.filter(frame[by] == value).head(rows).iter_rows(named=True)
+                    )
+        if as_json:
+            print_json({"version": version.digest, "figures": facts["figures"], "rows": found})
+            return
+        print(f"{author}, version {version.digest}\n")
+        for figure, value in facts["figures"].items():
+            print(f"  {figure:28} {value:>8,}")
+        for title, group in found.items():
+            for row in group:
+                told = row.get("detail") or row["why"]
+                print(f"\n{title}{f' ({told})' if told else ''}")
+                print(f"  > {shortened(row['instruction'], 200)}")
+                print(f"    {shortened(row['answer'], 200)}")
+        print(f"\nEverything: {version.path / 'report.html'}")
+
+
+@commands.command("export")
+def export(
+    author: AuthorArgument,
+    out: Annotated[Path, typer.Option(help="A file; a folder for parquet.")],
+    format_: Annotated[str, typer.Option("--format", help=", ".join(CHOICES))] = "openai",
+    as_json: JsonOption = False,
+) -> None:
+    """Write an author's training data for other programs, with a card that says what it is.
+
+    Examples:
+
+    llmtwin dataset export james-madison --format alpaca --out madison.jsonl
+
+    llmtwin dataset export james-madison --format parquet --out madison/
+
+    Then, in Python: datasets.load_dataset("madison")
+    """
+    with refusals():
+        from llmtwin_assets.datasets.assets import SAMPLES, read_table
+        from llmtwin_assets.datasets.export import export as write
+        from resources.documents import open_documents
+
+        settings = prepared()
+        version = _current(author)
+        counts = write(
+            read_table(version, SAMPLES),
+            format_,
+            out,
+            registry(settings).author(author).name,
+            version.digest,
+            version.facts,
+            open_documents(settings.documents_url).documents(author, None),
+        )
+        if as_json:
+            print_json(counts)
+            return
+        for path, count in counts.items():
+            print(f"{path}: {count} rows")
+
+
+def _current(author: str) -> Any:
+    """The current version of the author's data set; raises ``NotMaterialisedError``."""
+    from llmtwin_assets.steps import current
+    from resources.artifacts import open_artifacts
+
+    settings = prepared()
+    known_authors(settings, author)
+    return current(open_artifacts(settings.artifacts_url), author, "instruct_dataset")

@@ -1,0 +1,80 @@
+"""What a data set records about itself: counts that the gates judge and a person reads. They are
+counted anew on the rows that are stored, apart from the code that chose them. No text in them."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from llmtwin_assets.datasets import duplicates, instruct, rules
+from llmtwin_assets.datasets.quality import Judged
+from llmtwin_assets.datasets.topics import Topic, coverage
+from llmtwin_assets.records import Document, InstructSample, from_frame
+
+
+def facts(judged: Judged, documents: Sequence[Document], topics: Sequence[Topic]) -> dict[str, Any]:
+    """The facts of a judged data set made of these documents."""
+    rows = from_frame(InstructSample, judged.kept)
+    train = [row for row in rows if row.split == "train"]
+    authored = [row for row in rows if row.origin == "author"]
+    texts = {document.id: document.text for document in documents}
+    words = sum(len(row.answer.split()) for row in train)
+    kinds = Counter(row.kind for row in rows)
+    return {
+        "train": len(train),
+        "train_words": words,
+        "authored": len(authored),
+        "verbatim": sum(_is_verbatim(row, texts) for row in authored),
+        "leaking": leaking(train, documents),
+        "duplicates": repeated(rows) + duplicates.alike(judged.kept),
+        "unmasked": int(rules.unmasked(judged.kept).sum()),
+        "candidates": judged.kept.height + judged.dropped.height,
+        "dropped": judged.funnel,
+        "languages": {
+            split: _languages([row for row in rows if row.split == split])
+            for split in ("train", "held-out")
+        },
+        "topics": len(topics),
+        "topic_coverage": coverage(topics),
+        "figures": {
+            "train": len(train),
+            "held out": len(rows) - len(train),
+            "words to train on": words,
+            **{f"kind: {kind}": count for kind, count in sorted(kinds.items())},
+            "candidates": judged.kept.height + judged.dropped.height,
+            **{f"dropped: {reason}": count for reason, count in judged.funnel.items()},
+            "topics": len(topics),
+            "topic coverage": round(coverage(topics), 3),
+        },
+    }
+
+
+def leaking(train: Sequence[InstructSample], documents: Sequence[Document]) -> int:
+    """How many train rows are of a held-out document, or share eight words in a row with one."""
+    held = instruct.held_out_ngrams(documents)
+    ids = {document.id for document in documents if document.split == "train"}
+    return sum(
+        (row.origin == "author" and row.document_id not in ids) or instruct.leaks(row, held)
+        for row in train
+    )
+
+
+def repeated(rows: Sequence[InstructSample]) -> int:
+    """How many rows have the instruction of another one, or the answer of another span."""
+    instructions = {duplicates.plain(row.instruction) for row in rows}
+    answers = {(row.document_id, row.start, row.end): row.answer for row in rows}
+    different = {duplicates.plain(answer) for answer in answers.values()}
+    return len(rows) - len(instructions) + len(answers) - len(different)
+
+
+def _is_verbatim(row: InstructSample, texts: Mapping[str, str]) -> bool:
+    return texts.get(row.document_id, "")[row.start : row.end] == row.answer != ""
+
+
+def _languages(rows: Sequence[InstructSample]) -> dict[str, int]:
+    """language -> words, of the rows whose language can be told; an empty name for the others."""
+    found: Counter[str] = Counter()
+    for row in rows:
+        words = len(row.answer.split())
+        if words >= rules.TELLING:
+            found[row.language or ""] += words
+    return dict(found)
