@@ -19,7 +19,8 @@ from llmtwin_assets.corpus import articles, html_text
 from llmtwin_assets.corpus.articles import OTHERS, Rules, document, own_sites
 from llmtwin_assets.corpus.bylines import is_by
 from llmtwin_assets.corpus.canonical import clean_url, site_of
-from llmtwin_assets.corpus.extract import WORDS, decode_html, without_title
+from llmtwin_assets.corpus.content import WORDS
+from llmtwin_assets.corpus.extract import decode_html, without_title
 from llmtwin_assets.corpus.fetching import DAY, GONE, Fetcher, digest
 from llmtwin_assets.corpus.page_facts import feeds_of
 from llmtwin_assets.corpus.reading import (

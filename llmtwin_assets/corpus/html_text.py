@@ -64,7 +64,7 @@ def to_markdown(html: str | bytes, base_url: str | None = None) -> str:
 def parse(html: str | bytes) -> Any:
     """The tree of a page or a part of one (an lxml element). Raises ``UnreadableHtmlError``."""
     from lxml import etree
-    from lxml.html import HTMLParser, document_fromstring
+    from lxml.html import HtmlElement, HTMLParser, document_fromstring
 
     if len(html) > LARGEST:
         raise UnreadableHtmlError(
@@ -73,6 +73,8 @@ def parse(html: str | bytes) -> Any:
     data = html.encode("utf-8", "replace") if isinstance(html, str) else html
     # Without huge_tree, libxml2 stops at 256 levels; with it at 2,048.
     parser = HTMLParser(encoding="utf-8", huge_tree=True, remove_comments=True, remove_pis=True)
+    # One class for all elements spares a call of Python for each: a fifth of an extraction's time.
+    parser.set_element_class_lookup(etree.ElementDefaultClassLookup(element=HtmlElement))
     if not data.strip():
         data = b"<html></html>"
     try:

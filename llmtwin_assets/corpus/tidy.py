@@ -9,6 +9,7 @@ import re
 from typing import Any
 
 HIDDEN = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden", re.IGNORECASE)
+MAY_HIDE = "descendant-or-self::*[@style or @hidden or @aria-hidden or self::noscript]"
 MARKUP = re.compile(r"\s*<\w")
 GUTTER = re.compile(
     r"(?:^|[\s_-])(?:gutter|lineno|linenos|linenumbers?|line-?numbers(?:-rows)?)(?:$|[\s_-])"
@@ -34,8 +35,8 @@ def text_of(element: Any) -> str:
 
 
 def _drop_hidden(tree: Any) -> None:
-    for element in list(tree.iter()):
-        if not isinstance(element.tag, str) or element.tag in ("html", "body", "head"):
+    for element in tree.xpath(MAY_HIDE):
+        if element.tag in ("html", "body", "head"):
             continue  # what is in a hidden element is visited too, and may be gone by then
         if element.tag == "noscript" and MARKUP.match(element.text or ""):
             element.text = ""  # a parser that runs scripts leaves what is in it as text

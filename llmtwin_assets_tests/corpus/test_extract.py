@@ -207,6 +207,33 @@ def test_a_page_with_more_in_it_than_a_text_has_is_refused_soon(piece: str) -> N
     assert time.process_time() - began < 10
 
 
+def test_the_title_on_the_way_to_the_page_is_not_its_text() -> None:
+    title = "On engines that weave patterns of flowers and leaves"
+    body = f"<ul><li>{title}</li></ul><h2>{title}</h2>{BODY}"
+    assert read(page(body, title=title)).text == MARKDOWN
+
+
+def test_a_heading_that_repeats_a_sentence_of_the_text_is_none_of_it() -> None:
+    top = f"<div class='sidebar'><h2>{FIRST.split('. ')[0]}</h2></div>"
+    assert read(page(around=top + "{}")).text == MARKDOWN
+
+
+def test_text_in_a_script_without_spaces_is_known_by_its_letters() -> None:
+    paragraphs = [f"これは{'織機について' * 4}の{number}番目の段落です。" for number in range(6)]
+    body = "".join(f"<p>{text}</p>" for text in paragraphs)
+    assert read(page(f"<ul><li>次の記事へ進む</li></ul>{body}")).text == "\n\n".join(paragraphs)
+
+
+def test_a_control_character_costs_nothing_but_itself() -> None:
+    html = page(BODY.replace("It has", "It\x0b &#8;&#xB;has"))
+    assert read(html).text == MARKDOWN
+
+
+def test_a_script_within_the_text_is_no_part_of_it() -> None:
+    script = "<script>track('a', 'b', 'c', 'd', 'e')</script><svg><text>drawn words</text></svg>"
+    assert read(page(BODY.replace("It has", f"It {script}has"))).text == MARKDOWN
+
+
 def test_an_empty_page_has_no_text() -> None:
     for html in ("", "   ", "<html></html>", "\x00"):
         assert read(html).text == ""
