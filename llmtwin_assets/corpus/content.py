@@ -143,7 +143,8 @@ def _blocks(tree: Any) -> list[Block]:
             else:
                 texts.append(" ")
             texts.append(child.tail or "")
-        words = " ".join(words_of("".join(texts)))
+        text = "".join(texts)
+        words = "" if not text or text.isspace() else " ".join(words_of(text))
         if words:
             found.append(Block(element, tuple(inline), words))
     return found
@@ -165,5 +166,7 @@ def _inline(element: Any) -> str:
     cap); a line break parts words."""
     if not isinstance(element.tag, str):
         return ""
-    breaks = element.tag == "br" or next(element.iter("br"), None) is not None
+    if not len(element):  # as most are
+        return " " if element.tag == "br" else element.text or ""
+    breaks = next(element.iter("br"), None) is not None
     return f" {' '.join(element.itertext())} " if breaks else "".join(element.itertext())

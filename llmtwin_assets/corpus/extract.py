@@ -18,10 +18,8 @@ VERSION = "extract-3"
 MOST_ELEMENTS = 100_000
 NEVER = ("script", "style", "svg", "nav", "footer", "button", "dialog")
 # What XML cannot hold, as itself or by number: trafilatura gives a page with it up.
-CONTROL = re.compile(
-    r"[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]|"
-    r"&#(?:0*(?:[0-8]|1[124-9]|2\d|3[01])|[xX]0*(?:[0-8bcefBCEF]|1[0-9a-fA-F]));"
-)
+CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
+NUMBERED = re.compile(r"&#(?:0*(?:[0-8]|1[124-9]|2\d|3[01])|[xX]0*(?:[0-8bcefBCEF]|1[0-9a-fA-F]));")
 META_CHARSET = re.compile(rb"""<meta[^>]{0,200}charset\s*=\s*["']?\s*([\w-]{2,40})""", re.I)
 XML_CHARSET = re.compile(rb"""^\s*<\?xml[^>]{0,100}encoding\s*=\s*["']([\w-]{2,40})""")
 XML_DECLARATION = re.compile(r"^\s*<\?xml[^>]*\?>")
@@ -113,7 +111,7 @@ def _web_charset(name: str) -> str:
 
 
 def _undeclared(text: str) -> str:
-    return XML_DECLARATION.sub("", CONTROL.sub("", text))
+    return XML_DECLARATION.sub("", NUMBERED.sub("", CONTROL.sub("", text)))
 
 
 def _located(tree: Any, url: str) -> str:

@@ -227,8 +227,10 @@ class _Writer:
         """The paragraph being filled is done."""
         if self.tables:
             return  # a cell is one line, whatever is in it
-        text = joined(self.runs, bool(self.heading))
-        self.runs = []
+        runs, self.runs = self.runs, []
+        if not any(run.text.strip() for run in runs):
+            return
+        text = joined(runs, bool(self.heading))
         if text:
             lines = text.split("\n")
             self.add([f"{self.heading} {' '.join(lines)}"] if self.heading else lines)
