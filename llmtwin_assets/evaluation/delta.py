@@ -16,9 +16,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from llmtwin_assets.evaluation.languages import FUNCTION_WORDS, commonest
+from llmtwin_assets.evaluation.languages import FUNCTION_WORDS, commonest, count_of
 from llmtwin_assets.evaluation.writers import AUTHOR, Writers
-from llmtwin_assets.features.words import words
 
 if TYPE_CHECKING:
     import numpy as np
@@ -44,8 +43,8 @@ class Delta:
     @classmethod
     def fit(cls, writers: Writers, n: int = FUNCTION_WORDS) -> "Delta":
         """Profiles of the author and of the others over their ``n`` commonest function words."""
-        counts = {AUTHOR: _count(writers.author)}
-        counts |= {name: _count(writers.others[name]) for name in sorted(writers.others)}
+        counts = {AUTHOR: count_of(writers.author)}
+        counts |= {name: count_of(writers.others[name]) for name in sorted(writers.others)}
         common = commonest(list(counts.values()), writers.language, n)
         shares = _shares(list(counts.values()), common)
         mean, spread = shares.mean(axis=0), shares.std(axis=0)
@@ -61,7 +60,7 @@ class Delta:
 
     def distance(self, text: str) -> dict[str, float]:
         """Delta of ``text`` to every writer, the nearest first. An empty text is far from all."""
-        scores = self._scores(_shares([_count([text])], self.words)[0])
+        scores = self._scores(_shares([count_of([text])], self.words)[0])
         pairs = zip(self.names, abs(self.profiles - scores).mean(axis=1).tolist(), strict=True)
         return dict(sorted(pairs, key=lambda pair: (pair[1], pair[0])))
 
@@ -74,7 +73,7 @@ class Delta:
         axes = np.linalg.svd(self.profiles, full_matrices=False)[2][:2]
         axes *= np.sign(axes.sum(axis=1, keepdims=True)) + (axes.sum(axis=1, keepdims=True) == 0)
         placed = dict(zip(self.names, self.profiles, strict=True))
-        shares = _shares([_count([text]) for text in texts.values()], self.words)
+        shares = _shares([count_of([text]) for text in texts.values()], self.words)
         placed |= dict(zip(texts, self._scores(shares), strict=True))
         size = len(self.words) ** 0.5
         return {
@@ -85,10 +84,6 @@ class Delta:
     def _scores(self, shares: "Vector") -> "Vector":
         scores: Vector = (shares - self.mean) / self.spread
         return scores
-
-
-def _count(texts: Sequence[str]) -> Counter[str]:
-    return Counter(word for text in texts for word in words(text))
 
 
 def _shares(counts: Sequence[Counter[str]], common: Sequence[str]) -> "Vector":

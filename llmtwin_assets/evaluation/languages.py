@@ -3,12 +3,13 @@ text is in is the features room's to tell; here several texts agree on one."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from functools import cache
+from functools import cache, lru_cache
 
 from llmtwin_assets.features.language import language_of
 from llmtwin_assets.features.words import words
 
 FUNCTION_WORDS = 150  # Burrows' own number
+KEPT = 1_000  # texts whose counts are kept: the measures of a report read the same ones ten times
 LOOKED_AT = 12  # texts, at most, whose language is told
 LISTED_AS = {"no": "nb"}  # what one side calls a language -> what the lists call it
 
@@ -43,11 +44,21 @@ def function_words(
     for more by having written more; ties in alphabetical order. Words of topic, however common, are
     left out by the list of the language ``spoken``; in a language without one, the commonest words
     that most of the writers use stand in."""
-    counts = [
-        Counter(word for text in texts for word in words(text))
-        for texts in texts_by_writer.values()
-    ]
-    return commonest(counts, spoken, n)
+    return commonest(list(map(count_of, texts_by_writer.values())), spoken, n)
+
+
+@lru_cache(maxsize=KEPT)
+def word_counts(text: str) -> Mapping[str, int]:
+    """How often each word stands in a text."""
+    return Counter(words(text))
+
+
+def count_of(texts: Sequence[str]) -> Counter[str]:
+    """How often each word stands in the texts together."""
+    found: Counter[str] = Counter()
+    for text in texts:
+        found.update(word_counts(text))
+    return found
 
 
 def commonest(

@@ -40,7 +40,7 @@ from llmtwin_assets.evaluation.contexts import Contexts, read_contexts
 from llmtwin_assets.evaluation.figures import finite
 from llmtwin_assets.records import InstructSample
 from llmtwin_assets.training import canaries, held_out, models, script
-from resources.artifacts import sha256, write_atomically
+from resources.artifacts import write_atomically
 from resources.base_model import fingerprint
 
 TEMPERATURE = 0.8
@@ -228,11 +228,13 @@ def read_answers(path: Path) -> list[dict[str, str]]:
 
 def digest(spec: script.Spec, system: Mapping[str, Any], contexts: Contexts) -> str:
     """What decides one system's figures: the spec without its places and the other systems, the
-    samples, its own context, and the model's files by content."""
+    held-out samples, its own context, and the model's files by content. What there is to train on
+    does not: new writing leaves the figures of the base model as they were."""
     places = ("systems", "output", "work", "samples", "contexts", "earlier")
     decisive = {key: value for key, value in spec.items() if key not in places}
     shape = {key: value for key, value in system.items() if key != "model"}
-    content = [CODE, decisive, shape, sha256(Path(spec["samples"]))]
+    rows = held_out.samples(Path(spec["samples"]))
+    content: list[Any] = [CODE, decisive, shape, [(row.instruction, row.answer) for row in rows]]
     content.append(fingerprint(Path(system["model"])))
     if system.get("context"):
         content.append(contexts.digest(system["context"]))

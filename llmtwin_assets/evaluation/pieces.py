@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 
 from llmtwin_assets.features.words import UNSPACED
 
-SPACED = f"(?!{UNSPACED.pattern})"
-RUN = re.compile(rf"{UNSPACED.pattern}(?:{SPACED}[^\w\s])*|(?:{SPACED}\S)+")
+OTHER = UNSPACED.pattern[1:-1]  # letters of scripts without blanks
+RUN = re.compile(rf"[{OTHER}][^\w\s{OTHER}]*|[^\s{OTHER}]+")
 
 
 def pieces(text: str, size: int, keep_short: bool = False) -> list[str]:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from llmtwin_assets.features.words import words
+from llmtwin_assets.evaluation.languages import word_counts
 
 if TYPE_CHECKING:
     import numpy as np
@@ -82,12 +82,9 @@ def shares_of(vocabulary: Sequence[str]) -> Count:
     """Counts how often each of these words stands in a text, and the text's words."""
 
     def count(text: str) -> dict[str, tuple[float, float]]:
-        found = words(text)
-        numbers = dict.fromkeys(vocabulary, 0)
-        for word in found:
-            if word in numbers:
-                numbers[word] += 1
-        return {word: (number, len(found)) for word, number in numbers.items()}
+        found = word_counts(text)
+        total = sum(found.values())
+        return {word: (found.get(word, 0), total) for word in vocabulary}
 
     return count
 

@@ -4,10 +4,14 @@ more about them than its writer does. Counts only; what they are compared with i
 """
 
 import re
+from collections.abc import Mapping
+from functools import lru_cache
 
 from llmtwin_assets.features.words import UNSPACED
 
-WORD = re.compile(rf"{UNSPACED.pattern}|(?:(?!{UNSPACED.pattern})\w)+(?:['’]\w+)*")
+OTHER = UNSPACED.pattern[1:-1]  # letters of scripts without blanks: each is a word
+WORD = re.compile(rf"[{OTHER}]|[^\W{OTHER}]+(?:['’]\w+)*")
+KEPT = 1_000  # texts whose counts are kept: the measures of a report read the same ones five times
 MOST = 4.0  # spreads between writers by which one habit can differ
 END = re.compile(r"[.!?…]+[\"'”’)\]]*(?=\s|$)|[。！？]+[”’」』）]*")
 SHORT, LONG = 12, 40  # words of a sentence
@@ -25,7 +29,8 @@ PER_WORD = {
 CLAUSE = re.compile(r"[,;:—–()，、；：（）،؛]|--")
 
 
-def rhythm(text: str) -> dict[str, tuple[float, float]]:
+@lru_cache(maxsize=KEPT)
+def rhythm(text: str) -> Mapping[str, tuple[float, float]]:
     """Habit -> (numerator, denominator). The last sentence counts only if it ends."""
     words = len(WORD.findall(text))
     lengths = [len(WORD.findall(sentence)) for sentence in sentences(text)]

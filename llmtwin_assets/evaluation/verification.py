@@ -28,8 +28,8 @@ FOREIGN = 240  # pieces of all of them together, where they are few
 MOST_AUTHOR = 120  # pieces of the author
 FEATURES = 4_000
 FOLDS = 3
-LETTER = rf"(?:(?!{UNSPACED.pattern})[^\W\d_])"
-WORD = re.compile(rf"{UNSPACED.pattern}|{LETTER}+(?:['’]{LETTER}+)*|\d")
+OTHER = UNSPACED.pattern[1:-1]  # letters of scripts without blanks
+WORD = re.compile(rf"[{OTHER}]|[^\W\d_{OTHER}]+(?:['’][^\W\d_{OTHER}]+)*|\d")
 
 
 @dataclass(frozen=True)
@@ -67,8 +67,8 @@ class Verifier:
         texts = [mask(text, known) for text in [*(piece for piece, _ in own), *foreign]]
         labels = np.array([1] * len(own) + [0] * len(foreign))
         documents = np.array([number for _, number in own] + [-1] * len(foreign))
-        vectoriser = _vectoriser().fit(texts)
-        table = vectoriser.transform(texts)
+        vectoriser = _vectoriser()
+        table = vectoriser.fit_transform(texts)
         slope, offset = _platt(table, labels, documents, seed)
         return cls(known, vectoriser, _regression(seed).fit(table, labels), slope, offset)
 

@@ -176,6 +176,12 @@ def test_a_model_or_context_that_changed_is_measured_anew(
     before = measure.digest(spec, copy, contexts)
     assert before == measure.digest(spec, spec["systems"]["base"], contexts)  # content counts
     assert measure.digest(spec | {"seed": 6}, copy, contexts) != before
+    samples = tmp_path / "more.parquet"
+    rows = [sample(number, "held-out" if number % 2 else "train") for number in range(12)]
+    to_frame(InstructSample, [*rows, sample(50, "train")]).write_parquet(samples)
+    assert measure.digest(spec | {"samples": str(samples)}, copy, contexts) == before
+    to_frame(InstructSample, [*rows, sample(51, "held-out")]).write_parquet(samples)
+    assert measure.digest(spec | {"samples": str(samples)}, copy, contexts) != before
     rag = copy | {"context": PASSAGES}
     other = gather([sample(1, "held-out")], 1, lambda question: [])
     assert measure.digest(spec, copy, other) == before
