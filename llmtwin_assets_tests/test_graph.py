@@ -15,6 +15,8 @@ from llmtwin_assets.serving.endpoint import rollback, serving
 from llmtwin_assets.serving.in_process import ask_here
 from llmtwin_assets.training.recipes import RECIPES
 from llmtwin_assets_tests import tiny_model
+from llmtwin_assets_tests.chat_server import ChatServer
+from llmtwin_assets_tests.chat_server import serving as serving_chat
 from llmtwin_assets_tests.graph import World, closed_gates, failure, rebuilt
 from llmtwin_assets_tests.writing import authors_yaml, essay, write_essays
 from resources.embedder import Embedder
@@ -144,6 +146,61 @@ def test_rollback_returns_to_the_previous_twin(made) -> None:
     assert rollback(world.artifacts, "ada") == first
     assert serving(world.artifacts, "ada") == first
     registry.write_text(registry.read_text().replace("Ada W. Writer", "Ada Writer"))
+
+
+def knowing(world: World) -> ChatServer:
+    """A judge that has read all that the author wrote."""
+    data = world.artifacts.current("ada", "instruct_dataset")
+    assert data is not None
+    rows = pl.read_parquet(data.file("samples.parquet"))
+    own = {row["instruction"]: row["answer"] for row in rows.to_dicts()}
+
+    def authors(text: str) -> bool:
+        return any(answer.startswith(text.strip()[:200]) for answer in own.values())
+
+    def answer(messages: list[dict[str, str]]) -> str:
+        asked = messages[0]["content"]
+        if "Text A:" in asked:
+            first, _, second = asked.partition("Text A:")[2].partition("Text B:")
+            a = (authors(first), first.strip()) > (authors(second), second.strip())
+            return json.dumps({"more_like": "A" if a else "B"})
+        question, _, text = asked.partition("Question: ")[2].partition("\n\nAnswer:\n")
+        right = own[question].startswith(text[:200])
+        return json.dumps({"accuracy": 1 + 2 * right, "style": 1 + 2 * authors(text)})
+
+    return ChatServer(answer)
+
+
+def test_judges_and_labels_are_in_the_report_and_measure_nothing_again(
+    made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world, _ = made
+    before = world.artifacts.current("ada", "eval_report")
+    said = [
+        {"question": f"What of {number}?", "answer": "It is so.", "relevant": number % 3 > 0}
+        for number in range(12)
+    ]
+    labels = tmp_path / "labels.jsonl"
+    labels.write_text("\n".join(map(json.dumps, said)), "utf-8")
+    world.configure(labels=labels)
+    with serving_chat(knowing(world)) as url:
+        monkeypatch.setenv("LLMTWIN_JUDGE_URL", url)
+        monkeypatch.setenv("LLMTWIN_JUDGE_MODEL", "a careful reader")
+        result = world.materialise("ada", ["eval_report"])
+    monkeypatch.delenv("LLMTWIN_JUDGE_URL")
+    world.configure(labels=None)
+    assert result.success, failure(result)
+    report = world.artifacts.current("ada", "eval_report")
+    assert report is not None
+    found = report.facts["found"]
+    assert not found["judge"]["void"], found["judge"]["because"]
+    assert found["judge"]["marks"]["held_out"]["accuracy"]["value"] == 3
+    assert found["labelled"]["relevant"]["labelled"] == 12
+    text = report.file("report.html").read_text("utf-8")
+    assert "a careful reader" in text
+    assert "Answers that people judged" in text
+    assert world.materialise("ada", ["eval_report"]).success
+    assert world.artifacts.current("ada", "eval_report") == before
 
 
 def test_a_recipe_that_differs_in_what_comes_after_trains_nothing_again(
