@@ -8,7 +8,7 @@ seconds, medians; the training data are counted apart. The copy is the floor of 
 files of index and tables. Growth is also told in CPU-seconds, which other programs on the machine
 disturb less.
 
-Most of the time is spent on embedding the largest corpus: four minutes on an idle core. What each
+Most of the time is spent on embedding the largest corpus: two minutes on an idle core. What each
 size cost goes to standard error as soon as it is known.
 """
 

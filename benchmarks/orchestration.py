@@ -39,7 +39,31 @@ from resources.artifacts import ArtifactStore, Version, open_artifacts
 
 REPEATS = 5
 DATA = "instruct_dataset"
-SYLLABLES = "ba do ke li mu na po ri sa tu ve wi zo la me ni ro si ta vu".split()
+# Sentences of English, because what has no language is no author's: when, adjective, noun, verb,
+# adjective, noun.
+SENTENCE = "{} the {} {} {} a {} {}"
+WHEN = (
+    "yesterday today tomorrow later often seldom always now then once again somewhere perhaps "
+    "everywhere finally slowly quickly quietly gladly rarely"
+).split()
+ADJECTIVES = (
+    "old young bright dark heavy light narrow broad silent loud gentle bitter sweet frozen warm "
+    "hollow golden silver patient restless careful honest crooked distant northern southern "
+    "ancient modern simple curious faithful hungry lonely polite stubborn tender wooden gloomy "
+    "cheerful rapid"
+).split()
+NOUNS = (
+    "harbour lantern bridge garden engine ledger kettle meadow river station window anchor "
+    "violin castle mirror orchard market letter teacher doctor sailor farmer painter kitchen "
+    "library forest mountain island village journey question answer winter summer morning "
+    "evening servant captain neighbour carpenter"
+).split()
+VERBS = (
+    "finds builds repairs forgets remembers paints carries follows guards measures sells buys "
+    "keeps opens closes crosses describes admires avoids teaches watches praises questions "
+    "gathers needs owns prefers protects reaches reads shares studies supports touches visits "
+    "wants warms weighs welcomes writes"
+).split()
 
 
 @dataclass
@@ -148,12 +172,13 @@ def whole_job(home: Path, folder: Path | None, recipe: str) -> dict[str, dict[st
 
 
 def write_corpus(folder: Path, first: int, count: int) -> None:
-    """``count`` short dated essays from number ``first`` on, each with words of its own."""
+    """``count`` short dated essays from number ``first`` on, no two of them alike."""
     folder.mkdir(parents=True, exist_ok=True)
     for number in range(first, first + count):
         rng = random.Random(number)
-        words = ["".join(rng.choices(SYLLABLES, k=3)) for _ in range(40)]
-        text = ". ".join(" ".join(words[n : n + 8]).capitalize() for n in range(0, 40, 8)) + "."
+        parts = (WHEN, ADJECTIVES, NOUNS, VERBS, ADJECTIVES, NOUNS)
+        said = [SENTENCE.format(*map(rng.choice, parts)).capitalize() for _ in range(5)]
+        text = ". ".join(said) + "."
         head = f"---\ntitle: Piece {number}\ndate: 2024-{number % 12 + 1:02d}-01\n---\n"
         (folder / f"piece-{number:06d}.md").write_text(head + text + "\n", "utf-8")
 
