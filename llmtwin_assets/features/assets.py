@@ -246,7 +246,7 @@ def _table(version: Version | None, name: str) -> "pl.DataFrame | None":
 
 
 def _known_pairs(version: Version | None) -> compared.Compared | None:
-    return compared.load(version.path) if version else None
+    return compared.load(version.file) if version else None
 
 
 def _indexed(version: Version) -> "pl.DataFrame":
