@@ -1,14 +1,14 @@
-"""One document more, from its file to the searchable index and the training data, beside a full
-build.
+"""One document more, from its file to the searchable index, beside a full build.
 
     python -m benchmarks.incremental [--sizes 100,1000,10000]
 
 For each size a corpus of so many generated essays is built once; then a document is added, five
 times, and everything that depends on it is made anew (``benchmarks.orchestration.one_more``). Wall
-seconds, medians. The copy is the floor of a new version: the files of index and tables. Growth is
-also told in CPU-seconds, which other programs on the machine disturb less.
+seconds, medians; the training data are counted apart. The copy is the floor of a new version: the
+files of index and tables. Growth is also told in CPU-seconds, which other programs on the machine
+disturb less.
 
-Most of the time is spent on embedding the largest corpus: four minutes on an idle core. What each
+Most of the time is spent on embedding the largest corpus: two minutes on an idle core. What each
 size cost goes to standard error as soon as it is known.
 """
 

@@ -8,7 +8,8 @@ Three measures, in CPU-seconds of this process and its children:
   in a training process. Beside it, the same work without Dagster is what is left;
 - a run in which everything is up to date, per author and per asset;
 - adding one document to a corpus of so many, through every stage up to the searchable index, beside
-  a floor: the copy of the index's files that a new version begins with.
+  a floor: the copy of the index's files that a new version begins with. The training data, whose
+  rows are judged beside each other, are made anew after it and counted apart.
 
 ``--data`` is a folder of text files for the first two measures (default: the shipped essays of
 James Madison). The corpora of the third are generated. Nothing is cached between measures.
@@ -37,7 +38,32 @@ from llmtwin_assets.settings import Settings, from_environment
 from resources.artifacts import ArtifactStore, Version, open_artifacts
 
 REPEATS = 5
-SYLLABLES = "ba do ke li mu na po ri sa tu ve wi zo la me ni ro si ta vu".split()
+DATA = "instruct_dataset"
+# Sentences of English, because what has no language is no author's: when, adjective, noun, verb,
+# adjective, noun.
+SENTENCE = "{} the {} {} {} a {} {}"
+WHEN = (
+    "yesterday today tomorrow later often seldom always now then once again somewhere perhaps "
+    "everywhere finally slowly quickly quietly gladly rarely"
+).split()
+ADJECTIVES = (
+    "old young bright dark heavy light narrow broad silent loud gentle bitter sweet frozen warm "
+    "hollow golden silver patient restless careful honest crooked distant northern southern "
+    "ancient modern simple curious faithful hungry lonely polite stubborn tender wooden gloomy "
+    "cheerful rapid"
+).split()
+NOUNS = (
+    "harbour lantern bridge garden engine ledger kettle meadow river station window anchor "
+    "violin castle mirror orchard market letter teacher doctor sailor farmer painter kitchen "
+    "library forest mountain island village journey question answer winter summer morning "
+    "evening servant captain neighbour carpenter"
+).split()
+VERBS = (
+    "finds builds repairs forgets remembers paints carries follows guards measures sells buys "
+    "keeps opens closes crosses describes admires avoids teaches watches praises questions "
+    "gathers needs owns prefers protects reaches reads shares studies supports touches visits "
+    "wants warms weighs welcomes writes"
+).split()
 
 
 @dataclass
@@ -146,12 +172,13 @@ def whole_job(home: Path, folder: Path | None, recipe: str) -> dict[str, dict[st
 
 
 def write_corpus(folder: Path, first: int, count: int) -> None:
-    """``count`` short dated essays from number ``first`` on, each with words of its own."""
+    """``count`` short dated essays from number ``first`` on, no two of them alike."""
     folder.mkdir(parents=True, exist_ok=True)
     for number in range(first, first + count):
         rng = random.Random(number)
-        words = ["".join(rng.choices(SYLLABLES, k=3)) for _ in range(40)]
-        text = ". ".join(" ".join(words[n : n + 8]).capitalize() for n in range(0, 40, 8)) + "."
+        parts = (WHEN, ADJECTIVES, NOUNS, VERBS, ADJECTIVES, NOUNS)
+        said = [SENTENCE.format(*map(rng.choice, parts)).capitalize() for _ in range(5)]
+        text = ". ".join(said) + "."
         head = f"---\ntitle: Piece {number}\ndate: 2024-{number % 12 + 1:02d}-01\n---\n"
         (folder / f"piece-{number:06d}.md").write_text(head + text + "\n", "utf-8")
 
@@ -162,7 +189,9 @@ def one_more(home: Path, size: int) -> dict[str, float]:
     write_corpus(folder, 0, size)
     settings, author = world(home, folder, "smoke")
     artifacts = CountingArtifacts(open_artifacts(settings.artifacts_url).root)
+    index = [name for name in FEATURES if name != DATA]
     costs: list[Cost] = []
+    data: list[Cost] = []
     copies: list[float] = []
     with dg.DagsterInstance.local_temp(str(home)) as instance:
         progress(f"a corpus of {size} documents ...")
@@ -170,7 +199,8 @@ def one_more(home: Path, size: int) -> dict[str, float]:
         for turn in range(REPEATS):
             write_corpus(folder, size + turn, 1)
             artifacts.inside.clear()
-            costs.append(run(settings, instance, author, artifacts, FEATURES))
+            costs.append(run(settings, instance, author, artifacts, index))
+            data.append(run(settings, instance, author, artifacts, [DATA]))
             copies.append(copy_seconds(home))
         by_asset = dict(artifacts.inside)
     added, copy = median(cost.wall for cost in costs), median(copies)
@@ -179,6 +209,7 @@ def one_more(home: Path, size: int) -> dict[str, float]:
         "CPU seconds": median(cost.own + cost.children for cost in costs),
         "copy of the files, wall seconds": copy,
         "wall seconds but for the copy": added - copy,
+        "training data, CPU seconds": median(cost.own + cost.children for cost in data),
         "full build, wall seconds": build.wall,
         **{f"CPU seconds in {asset}": spent for asset, spent in by_asset.items()},
     }

@@ -1,8 +1,8 @@
 """Secrets and personal data in a text, replaced by the kind of thing they were: ``[e-mail]``.
 
-Knows shapes, check digits and issuers' ranges, not languages or people: a name, an address or a
-story stays. A number that may be anything stays too, because most texts here are an author's prose.
-Every pattern reads a text in linear time.
+Knows shapes, check digits and issuers' ranges, not languages or people: an address or a story
+stays, and a name unless somebody who can tell says where it stands. A number that may be anything
+stays too, because most texts here are an author's prose. Every pattern reads a text in linear time.
 """
 
 import ipaddress
@@ -11,10 +11,12 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-SECRET, EMAIL, CARD, IBAN, IP, PHONE, SSN = (
-    f"[{kind}]" for kind in ("secret", "e-mail", "card", "IBAN", "IP address", "phone", "SSN")
+SECRET, EMAIL, CARD, IBAN, IP, PHONE, SSN, NAME = (
+    f"[{kind}]"
+    for kind in ("secret", "e-mail", "card", "IBAN", "IP address", "phone", "SSN", "name")
 )
-_MASKS = re.compile(r"\[(?:secret|e-mail|card|IBAN|IP address|phone|SSN)\]")
+_MASKS = re.compile(r"\[(?:secret|e-mail|card|IBAN|IP address|phone|SSN|name)\]")
+_ADDRESS = re.compile(r"\w+://\S+|\bwww\.\S+|\]\([^)\s]*\)")
 SHORTEST_SECRET = 8  # characters; shorter values stand in too many innocent places
 
 _SECRET_NAME = re.compile(
@@ -171,6 +173,21 @@ def mask(text: str, secrets: Iterable[str] = ()) -> str:
     text = _IPV4.sub(_ipv4, text)
     text = _PHONE.sub(_phone, text)
     return _CALLED.sub(_called, text)
+
+
+def mask_names(text: str, names: Iterable[tuple[int, int]], own: str) -> str:
+    """``text`` with the spans ``names`` masked, but for those that are (a part of) the ``own`` name
+    and those in an address."""
+    ours = set(re.findall(r"\w+", own.casefold()))
+    addresses = [found.span() for found in _ADDRESS.finditer(text)]
+    kept, done = [], 0
+    for start, end in sorted(names):
+        words = re.findall(r"\w+", text[start:end].casefold())
+        linked = any(first < end and start < last for first, last in addresses)
+        if start >= done and words and not linked and not ours.issuperset(words):
+            kept += [text[done:start], NAME]
+            done = end
+    return "".join([*kept, text[done:]])
 
 
 def masks(text: str) -> int:

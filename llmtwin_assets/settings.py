@@ -29,6 +29,7 @@ class Settings:
     compute_url: str  # where scripts that train and generate run
     base_model: str
     embedder: str
+    names: str  # a model that finds names of people, which are masked; none without one
     reranker: str  # a cross-encoder that orders what search finds; none without one
     reference_writers: Path | None  # a folder; the packaged public-domain writers without one
     labels: Path | None  # answers that people labelled, for the report
@@ -95,6 +96,7 @@ def from_environment(environ: Mapping[str, str] = os.environ) -> Settings:
         compute_url=chosen("COMPUTE_URL", "subprocess:"),
         base_model=chosen("BASE_MODEL", "smollm2-135m"),
         embedder=chosen("EMBEDDER", "all-minilm-l6-v2"),
+        names=chosen("NAMES", ""),
         reranker=chosen("RERANKER", ""),
         reference_writers=Path(writers).expanduser() if writers else None,
         labels=Path(labels).expanduser() if labels else None,

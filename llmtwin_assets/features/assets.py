@@ -18,10 +18,12 @@ from llmtwin_assets.features.left_out import left_out_page
 from llmtwin_assets.features.near_duplicates import SAME
 from llmtwin_assets.features.repetition import languages, repetition
 from llmtwin_assets.records import Chunk, Document, from_frame
+from llmtwin_assets.settings import Settings
 from llmtwin_assets.steps import Facts, Step, author_asset, read_table, save_plots, save_table
 from resources.artifacts import ArtifactStore, Version
 from resources.documents import DocumentStore
 from resources.embedder import Embedder
+from resources.people import People
 from resources.vectors import VectorStore
 
 if TYPE_CHECKING:
@@ -36,6 +38,7 @@ LEAST_KEPT = 0.999  # share of visible characters, in cleaning and in chunking
 )
 def cleaned_documents(
     context: dg.AssetExecutionContext,
+    settings: dg.ResourceParam[Settings],
     registry: dg.ResourceParam[AuthorsFile],
     documents: dg.ResourceParam[DocumentStore],
     artifacts: dg.ResourceParam[ArtifactStore],
@@ -46,13 +49,18 @@ def cleaned_documents(
     upstream = ("raw_articles", "raw_posts", "raw_repositories")
     content = [step.input(asset).facts["content"] for asset in upstream]
     hashes, splits = documents.hashes(step.author), documents.splits(step.author)
-    wanted = {each.id: each.language for each in registry.read().authors}.get(step.author)
-    before = _reusable(step.previous(), clean.VERSION, "kept_share")
+    author = {each.id: each for each in registry.read().authors}.get(step.author)
+    wanted, own = (author.language, author.name) if author else (None, "")
+    code, hide = clean.VERSION, None
+    if settings.names:
+        code = f"{code}, names by {settings.names} masked but {own}"
+        hide = documents_.hiding(People(settings.names), own)
+    before = _reusable(step.previous(), code, "kept_share")
 
     @cache
     def now() -> tuple[documents_.Refreshed, compared.Compared]:
         fetch = partial(documents.documents, step.author, None)
-        found = documents_.refresh(hashes, fetch, _table(before, DOCUMENTS))
+        found = documents_.refresh(hashes, fetch, _table(before, DOCUMENTS), hide)
         texts = found.documents.select("id", "text", hash="raw_hash")
         return found, compared.compare(texts, SAME, _known_pairs(before))
 
@@ -72,7 +80,7 @@ def cleaned_documents(
             save_plots(folder, {"words": histogram(rows["words"].to_list(), "words", "Documents")})
         held = rows.filter(split="held-out")
         return facts | {
-            "code": clean.VERSION,
+            "code": code,
             "kept_share": min(
                 found.kept_share, float(before.facts["kept_share"]) if before else 1.0
             ),
@@ -93,7 +101,7 @@ def cleaned_documents(
         }
 
     held_out = sorted(id_ for id_ in hashes if splits[id_] == "held-out")
-    inputs = {"content": content, "held_out": held_out, "language": wanted}
+    inputs = {"content": content, "held_out": held_out, "language": wanted, "code": code}
     return step.publish(inputs, build)
 
 
@@ -142,7 +150,7 @@ def chunks(
             # Unchanged documents are covered as they were.
             "coverage": min(
                 float(before.facts["coverage"]) if before and unchanged else 1.0,
-                _coverage(documents, rows, unchanged),
+                chunking.coverage(documents, rows, unchanged),
             ),
             "longest": longest,
             "limit": embedder.max_tokens,
@@ -238,7 +246,7 @@ def _table(version: Version | None, name: str) -> "pl.DataFrame | None":
 
 
 def _known_pairs(version: Version | None) -> compared.Compared | None:
-    return compared.load(version.path) if version else None
+    return compared.load(version.file) if version else None
 
 
 def _indexed(version: Version) -> "pl.DataFrame":
@@ -255,25 +263,6 @@ def _reusable(version: Version | None, code: str, share: str) -> Version | None:
     if version is None or version.facts["code"] != code or version.facts[share] < LEAST_KEPT:
         return None
     return version
-
-
-def _coverage(documents: "pl.DataFrame", rows: "pl.DataFrame", unchanged: set[str]) -> float:
-    """The smallest share of a document's visible characters that its chunks cover, of those that
-    are not ``unchanged``."""
-    import polars as pl
-
-    changed = documents.filter(~pl.col("id").is_in(unchanged))
-    new = rows.join(changed, left_on="document_id", right_on="id", how="semi")
-    spans: dict[str, list[split.Span]] = {}
-    for id_, *span in new.select("document_id", "start", "end", "tokens").iter_rows():
-        spans.setdefault(id_, []).append(split.Span(*span))
-    return min(
-        (
-            split.coverage(text, spans.get(id_, []))
-            for id_, text in changed.select("id", "text").iter_rows()
-        ),
-        default=1.0,
-    )
 
 
 assets = [cleaned_documents, chunks, embeddings]

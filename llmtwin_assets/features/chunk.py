@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from llmtwin_assets.features.clean import search_form
 from llmtwin_assets.features.near_duplicates import twins
-from llmtwin_assets.features.split import CountTokens, WordTokens, chunk_spans
+from llmtwin_assets.features.split import CountTokens, Span, WordTokens, chunk_spans
+from llmtwin_assets.features.split import coverage as covered
 from llmtwin_assets.records import Chunk, Document, content_id, from_frame, to_frame
 
 if TYPE_CHECKING:
@@ -83,6 +84,27 @@ def with_twins(chunks: "pl.DataFrame", pairs: Collection[tuple[str, str, float]]
     named = {ids[n]: ids[twin] for n, twin in gone.items()}
     return chunks.with_columns(
         pl.col("id").replace_strict(named, default="", return_dtype=pl.String).alias("twin")
+    )
+
+
+def coverage(
+    documents: "pl.DataFrame", chunks: "pl.DataFrame", unchanged: Collection[str]
+) -> float:
+    """The smallest share of a document's visible characters that its chunks cover, of those that
+    are not ``unchanged``."""
+    import polars as pl
+
+    changed = documents.filter(~pl.col("id").is_in(list(unchanged)))
+    new = chunks.join(changed, left_on="document_id", right_on="id", how="semi")
+    spans: dict[str, list[Span]] = {}
+    for id_, *span in new.select("document_id", "start", "end", "tokens").iter_rows():
+        spans.setdefault(id_, []).append(Span(*span))
+    return min(
+        (
+            covered(text, spans.get(id_, []))
+            for id_, text in changed.select("id", "text").iter_rows()
+        ),
+        default=1.0,
     )
 
 

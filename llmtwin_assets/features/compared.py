@@ -8,6 +8,7 @@ sketch may bring two texts together in vain but keeps none apart; what it brings
 compared exactly.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,11 +40,11 @@ class Compared:
         return list(self.pairs.iter_rows())
 
 
-def load(folder: Path) -> Compared:
-    """What was saved."""
+def load(file: Callable[[str], Path]) -> Compared:
+    """What was saved; ``file`` tells where a file of that name is."""
     import polars as pl
 
-    return Compared(pl.read_parquet(folder / SKETCHES), pl.read_parquet(folder / PAIRS))
+    return Compared(pl.read_parquet(file(SKETCHES)), pl.read_parquet(file(PAIRS)))
 
 
 def compare(rows: "pl.DataFrame", same: float, before: Compared | None = None) -> Compared:

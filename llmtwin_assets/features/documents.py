@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Any
 from llmtwin_assets.features.clean import clean, search_form, visible
 from llmtwin_assets.features.holdout import Candidate, assign
 from llmtwin_assets.features.language import language_of
-from llmtwin_assets.masking import mask, masks
+from llmtwin_assets.masking import mask, mask_names, masks
 from llmtwin_assets.records import Document, Split, to_frame
 from resources.documents import DocumentStore
+from resources.people import People
 
 if TYPE_CHECKING:
     import polars as pl
 
+Hide = Callable[[str], str]  # a text without what else must not be in it
 Fetch = Callable[[Collection[str]], Iterable[Mapping[str, Any]]]
 
 
@@ -28,16 +30,19 @@ class Refreshed:
     kept_share: float
 
 
-def cleaned(raw: Mapping[str, Any], split: Split = "train") -> Document:
-    """A raw document's cleaned form, with secrets and personal data masked."""
+def cleaned(raw: Mapping[str, Any], split: Split = "train", hide: Hide | None = None) -> Document:
+    """A raw document's cleaned form, with secrets and personal data masked, and in prose what
+    ``hide`` takes out."""
     whole, title = clean(raw["text"]), clean(raw["title"])
-    text = masked(whole)
+    text, shown = masked(whole), mask(title)
+    if hide is not None and raw["kind"] != "repository":
+        text, shown = hide(text), hide(shown)
     language = raw.get("language")
     return Document(
         id=raw["id"],
         kind=raw["kind"],
         url=raw["url"],
-        title=mask(title),
+        title=shown,
         published=date.fromisoformat(raw["published"]) if raw["published"] else None,
         text=text,
         search=search_form(text),
@@ -63,8 +68,16 @@ def masked(text: str) -> str:
     return "\n".join(lines)
 
 
+def hiding(people: People, own: str) -> Hide:
+    """Masks the names that ``people`` finds, but for the author's ``own``."""
+    return lambda text: mask_names(text, people.find(text), own)
+
+
 def refresh(
-    hashes: Mapping[str, str], fetch: Fetch, before: "pl.DataFrame | None" = None
+    hashes: Mapping[str, str],
+    fetch: Fetch,
+    before: "pl.DataFrame | None" = None,
+    hide: Hide | None = None,
 ) -> Refreshed:
     """The cleaned form of the documents in ``hashes`` (id -> raw hash). Those whose hash is as
     ``before`` are taken over; the raw form of the others is fetched by id."""
@@ -74,7 +87,7 @@ def refresh(
     kept = before.join(_table(hashes, "raw_hash"), on=["id", "raw_hash"], how="semi")
     rows, shares = [], []
     for raw in fetch(hashes.keys() - set(kept["id"])):
-        rows.append(cleaned(raw))
+        rows.append(cleaned(raw, hide=hide))
         shares.append(kept_share(raw["text"], clean(raw["text"])))
     documents = pl.concat([kept, to_frame(Document, rows)]).sort("id")
     return Refreshed(documents, len(rows), min(shares, default=1.0))

@@ -41,7 +41,7 @@ def test_pairs_are_those_of_a_whole_comparison_whatever_comes_and_goes(
             texts[f"n{turn}-{number}"] = like
         before.save(tmp_path)
         rows = table(texts)
-        before = compare(rows, same, load(tmp_path))
+        before = compare(rows, same, load(tmp_path.joinpath))
         assert found(before) == found(compare(rows, same))
         seen += len(before.found())
     assert seen > 12
