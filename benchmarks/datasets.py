@@ -195,7 +195,7 @@ def pandas_rules(frame: Any) -> int:
 
 def our_duplicates(frame: Any) -> int:
     """How many rows go as duplicates: exact and near ones."""
-    return sum(each is not None for each in duplicates.repeated(frame))
+    return sum(each is not None for each in duplicates.repeated(frame, duplicates.likeness(frame)))
 
 
 def datatrove_duplicates(texts: Sequence[str]) -> int:

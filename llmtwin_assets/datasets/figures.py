@@ -25,7 +25,7 @@ def facts(judged: Judged, documents: Sequence[Document], topics: Sequence[Topic]
         "authored": len(authored),
         "verbatim": sum(_is_verbatim(row, texts) for row in authored),
         "leaking": leaking(train, documents),
-        "duplicates": repeated(rows) + duplicates.alike(judged.kept),
+        "duplicates": repeated(rows) + len(judged.like.among(judged.kept)),
         "unmasked": int(rules.unmasked(judged.kept).sum()),
         "candidates": judged.kept.height + judged.dropped.height,
         "dropped": judged.funnel,
