@@ -305,4 +305,5 @@ def _range(values: Sequence[float]) -> tuple[float, float]:
 
 
 def _number(value: float) -> str:
-    return f"{value:,.2f}" if abs(value) < 100 else f"{value:,.0f}"
+    counted = isinstance(value, int) or abs(value) >= 100
+    return f"{value:,.0f}" if counted else f"{value:,.2f}"

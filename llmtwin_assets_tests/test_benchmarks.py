@@ -1,13 +1,19 @@
 import json
+import random
+from dataclasses import replace
 from pathlib import Path
 
+import polars as pl
 import pytest
 
+from benchmarks import datasets
 from benchmarks.orchestration import REPEATS, one_more
 from benchmarks.output import emit, goal
 from benchmarks.retrieval import coverage, ndcg, ratio, reference_chunks
 from benchmarks.twin import over_seeds
 from benchmarks.vectors import measure
+from llmtwin_assets.records import Document
+from llmtwin_assets_tests.writing import paragraph
 
 
 def test_a_benchmark_prints_one_object_with_five_keys(capsys: pytest.CaptureFixture[str]) -> None:
@@ -75,3 +81,45 @@ def test_the_interval_over_few_seeds_is_students() -> None:
     assert found["high"] - found["value"] == pytest.approx(2.92 * 0.1 / 3**0.5, abs=1e-3)
     one = over_seeds([{"value": 0.5, "low": 0.4, "high": 0.6}])
     assert one == {"value": 0.5, "low": 0.4, "high": 0.6}
+
+
+def test_a_data_set_is_counted_apart_from_the_code_that_makes_it() -> None:
+    rng = random.Random(7)
+    texts = ["\n\n".join(paragraph(rng) for _ in range(6)) for _ in range(6)]
+    documents = [
+        Document(
+            id=f"d{n}", kind="article", url="", title=f"Of matter {n}", published=None, text=text,
+            search=text, raw_hash="", split="held-out" if n == 5 else "train",
+        )
+        for n, text in enumerate(texts)
+    ]  # fmt: skip
+    rows = datasets.made(documents)
+    good = datasets.worth(rows, documents)
+    assert (good["grounded"], good["train rows that leak"], good["duplicate answers"]) == (1, 0, 0)
+    assert good["share of train text used"] > 0.95
+    held = documents[5].text
+    spoilt = [replace(rows[0], instruction=held), replace(rows[1], answer=rows[2].answer.upper())]
+    bad = datasets.worth([*spoilt, *rows[2:]], documents)
+    assert bad["train rows that leak"] == 1
+    assert bad["duplicate answers"] == 1
+    assert bad["grounded"] == 1 - 1 / len(rows)
+
+
+def test_the_rules_of_the_peer_are_the_same_rules() -> None:
+    good = datasets.synthetic(60)
+    answers = [
+        "", "bad \ufffd text of it", "<b>a</b> <i>b</i> of it", "x = 1\ny = 2\nprint(x)\nz = 3",
+        "12 34 56 78 9", "Too short.", "word " * 1_300, "as an AI language model I know of it",
+        "Subscribe now and share this post", "the same again " * 20, "see https://a.b c",
+    ]  # fmt: skip
+    table = good.with_columns(
+        answer=pl.Series([*answers, *good["answer"][len(answers) :]]).cast(pl.String)
+    )
+    assert datasets.our_rules(good) == datasets.pandas_rules(good.to_pandas()) == 0
+    ours, peers = datasets.our_rules(table), datasets.pandas_rules(table.to_pandas())
+    assert ours == peers == len(answers)
+
+
+def test_distinct_counts_different_runs_of_words() -> None:
+    assert datasets.distinct([["a", "b"], ["a", "b"]], 1) == 0.5
+    assert datasets.distinct([["a", "b", "c"], ["a", "b"]], 2) == 2 / 3

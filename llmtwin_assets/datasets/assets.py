@@ -7,6 +7,7 @@ import dagster as dg
 
 from llmtwin_assets.datasets import figures, given, instruct, quality, teacher
 from llmtwin_assets.datasets.page import dataset_page
+from llmtwin_assets.datasets.passages import prose
 from llmtwin_assets.datasets.topics import topics
 from llmtwin_assets.features.assets import (
     cleaned_documents,
@@ -95,7 +96,7 @@ def _save(
 ) -> Facts:
     from llmtwin_assets.plots import bars, histogram
 
-    learned = [document.text for document in documents if document.split == "train"]
+    learned = [prose(d.text) for d in documents if d.split == "train" and d.kind != "repository"]
     train = judged.kept.filter(judged.kept["split"] == "train")
     about = topics(learned, train["answer"].to_list())
     lengths = [len(answer.split()) for answer in judged.kept["answer"]]

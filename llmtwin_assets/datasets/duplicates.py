@@ -6,6 +6,7 @@ one passage can answer an instruction of each kind.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from llmtwin_assets.features.near_duplicates import pairs, runs_of, twins
@@ -18,47 +19,73 @@ GIVEN_AWAY = 0.2  # share of an answer that its instruction may hold
 SPAN = ("document_id", "start", "end")
 
 
-def contaminated(rows: "pl.DataFrame", held_out: Sequence[str]) -> "list[str | None]":
+@dataclass(frozen=True)
+class Likeness:
+    """Which answers are the same but for case and white space (they have one ``key``, by row id),
+    and which keys' texts are nearly the same (a, b, share), a having come first."""
+
+    key: dict[str, int]
+    near: list[tuple[int, int, float]]
+
+    def among(self, rows: "pl.DataFrame") -> list[tuple[int, int, float]]:
+        """The near pairs of which both texts are in these rows."""
+        there = {self.key[id_] for id_ in rows["id"]}
+        return [pair for pair in self.near if pair[0] in there and pair[1] in there]
+
+
+def likeness(rows: "pl.DataFrame") -> Likeness:
+    """How alike the rows' answers are. Every text is compared once, however often it stands."""
+    first: dict[str, int] = {}
+    texts: list[str] = []
+    keys: dict[str, int] = {}
+    for id_, answer in rows.select("id", "answer").iter_rows():
+        key = keys[id_] = first.setdefault(plain(answer), len(first))
+        if key == len(texts):
+            texts.append(answer)
+    return Likeness(keys, pairs(runs_of(texts)))
+
+
+def contaminated(
+    rows: "pl.DataFrame", held_out: Sequence[str], like: Likeness
+) -> "list[str | None]":
     """For each row why it would leak held-out text, or None. A train row leaks when instruction and
     answer share eight words in a row with one of the ``held_out`` texts (``held-out words``), or
     when its answer is nearly that of a held-out row (``near held-out``)."""
     import numpy as np
 
-    train = (rows["split"] == "train").to_list()
     held = runs_of(held_out, EIGHT)
     known = np.unique(np.concatenate(held)) if held else np.zeros(0, np.uint64)
     asked = zip(rows["instruction"], rows["answer"], strict=True)
     said = runs_of([f"{instruction} . {answer}" for instruction, answer in asked], EIGHT)
-    near = _near_held_out(rows["answer"].to_list(), train)
-    return [
-        None
-        if not trains
-        else "held-out words"
-        if _shared(runs, known)
-        else "near held-out"
-        if place in near
-        else None
-        for place, (trains, runs) in enumerate(zip(train, said, strict=True))
-    ]
+    apart = {like.key[id_] for id_ in rows.filter(rows["split"] != "train")["id"]}
+    close = apart | {a if b in apart else b for a, b, _ in like.near if a in apart or b in apart}
+    found: list[str | None] = []
+    for id_, split, runs in zip(rows["id"], rows["split"], said, strict=True):
+        leaks = "held-out words" if _shared(runs, known) else None
+        near = "near held-out" if like.key[id_] in close else None
+        found.append(leaks or near if split == "train" else None)
+    return found
 
 
-def repeated(rows: "pl.DataFrame") -> "list[tuple[str, str] | None]":
+def repeated(rows: "pl.DataFrame", like: Likeness) -> "list[tuple[str, str] | None]":
     """For each row that repeats an earlier one, (why, the id of that one): ``same instruction``,
     ``same answer`` and ``near duplicate`` of another span; None for the others."""
-    ids = rows["id"].to_list()
-    spans = list(rows.select(SPAN).iter_rows())
-    first_of: dict[tuple[object, ...], int] = {}  # span -> its first row
-    leader = [first_of.setdefault(span, place) for place, span in enumerate(spans)]
-    gone = _answers_again(rows, list(first_of.values()))
-    instructions: dict[str, int] = {}
+    near = twins(len(like.key), like.among(rows))
+    leader: dict[int, tuple[str, Any]] = {}  # key -> id and span of its first row
+    for id_, *span in rows.select("id", *SPAN).iter_rows():
+        leader.setdefault(like.key[id_], (id_, span))
+    instructions: dict[str, str] = {}
     found: list[tuple[str, str] | None] = []
-    for place, instruction in enumerate(rows["instruction"]):
-        if leader[place] in gone:
-            why, other = gone[leader[place]]
-            found.append((why, ids[other]))
-            continue
-        other = instructions.setdefault(plain(instruction), place)
-        found.append(("same instruction", ids[other]) if other != place else None)
+    for id_, instruction, *span in rows.select("id", "instruction", *SPAN).iter_rows():
+        key = like.key[id_]
+        first, its_span = leader[key]
+        if key in near:
+            found.append(("near duplicate", leader[near[key]][0]))
+        elif its_span != span:
+            found.append(("same answer", first))
+        else:
+            other = instructions.setdefault(plain(instruction), id_)
+            found.append(("same instruction", other) if other != id_ else None)
     return found
 
 
@@ -72,35 +99,9 @@ def gives_itself_away(rows: "pl.DataFrame") -> list[bool]:
     ]
 
 
-def alike(rows: "pl.DataFrame") -> int:
-    """How many pairs of rows of different spans have nearly the same answer."""
-    spans = list(rows.select(SPAN).iter_rows())
-    found = pairs(runs_of(rows["answer"].to_list()))
-    return sum(spans[a] != spans[b] for a, b, _ in found)
-
-
 def plain(text: str) -> str:
     """A text without case and white space, as exact duplicates are compared."""
     return "".join(text.split()).casefold()
-
-
-def _answers_again(rows: "pl.DataFrame", places: Sequence[int]) -> dict[int, tuple[str, int]]:
-    """row -> (why, earlier row) of the ``places`` whose answer stands in an earlier one."""
-    answers = rows["answer"].to_list()
-    first: dict[str, int] = {}
-    gone: dict[int, tuple[str, int]] = {}
-    for place in places:
-        other = first.setdefault(plain(answers[place]), place)
-        if other != place:
-            gone[place] = ("same answer", other)
-    left = list(first.values())
-    near = twins(len(left), pairs(runs_of([answers[place] for place in left])))
-    return gone | {left[text]: ("near duplicate", left[other]) for text, other in near.items()}
-
-
-def _near_held_out(answers: Sequence[str], train: Sequence[bool]) -> set[int]:
-    found = pairs(runs_of(answers)) if not all(train) else []
-    return {a if train[a] else b for a, b, _ in found if train[a] != train[b]}
 
 
 def _shared(runs: Any, known: Any) -> int:

@@ -3,12 +3,15 @@ counted anew on the rows that are stored, apart from the code that chose them. N
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from llmtwin_assets.datasets import duplicates, instruct, rules
 from llmtwin_assets.datasets.quality import Judged
 from llmtwin_assets.datasets.topics import Topic, coverage
 from llmtwin_assets.records import Document, InstructSample, from_frame
+
+if TYPE_CHECKING:
+    import polars as pl
 
 
 def facts(judged: Judged, documents: Sequence[Document], topics: Sequence[Topic]) -> dict[str, Any]:
@@ -25,9 +28,10 @@ def facts(judged: Judged, documents: Sequence[Document], topics: Sequence[Topic]
         "authored": len(authored),
         "verbatim": sum(_is_verbatim(row, texts) for row in authored),
         "leaking": leaking(train, documents),
-        "duplicates": repeated(rows) + duplicates.alike(judged.kept),
+        "duplicates": repeated(rows) + len(judged.like.among(judged.kept)),
         "unmasked": int(rules.unmasked(judged.kept).sum()),
         "candidates": judged.kept.height + judged.dropped.height,
+        "words": {"kept": _words(judged.kept), "dropped": _words(judged.dropped)},
         "dropped": judged.funnel,
         "languages": {
             split: _languages([row for row in rows if row.split == split])
@@ -64,6 +68,10 @@ def repeated(rows: Sequence[InstructSample]) -> int:
     answers = {(row.document_id, row.start, row.end): row.answer for row in rows}
     different = {duplicates.plain(answer) for answer in answers.values()}
     return len(rows) - len(instructions) + len(answers) - len(different)
+
+
+def _words(rows: "pl.DataFrame") -> int:
+    return sum(len(answer.split()) for answer in rows["answer"])
 
 
 def _is_verbatim(row: InstructSample, texts: Mapping[str, str]) -> bool:

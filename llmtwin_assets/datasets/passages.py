@@ -10,6 +10,7 @@ from llmtwin_assets.features.split import paragraphs, sentences
 FEWEST_WORDS, MOST_WORDS = 30, 180
 NOT_PROSE = re.compile(r"^(#{1,6} |[|>]|[-*+] |\d{1,3}[.)] |\[\d+\])")
 FENCED = re.compile(r"^(```|~~~).*?(^\1|\Z)", re.DOTALL | re.MULTILINE)
+CODE = re.compile(r"^(?: {4}|\t).*$", re.MULTILINE)
 INDENT = re.compile(r"( {4}|\t)\s*")
 LETTERS = 0.6  # least share of letters in prose
 
@@ -32,6 +33,11 @@ def passages(text: str) -> Iterator[Span]:
         code = _is_indented(text, start) or any(a <= start < b for a, b in fenced)
         if not code and _is_prose(text[start:end], FEWEST_WORDS):
             yield from _cut(text, start, end)
+
+
+def prose(text: str) -> str:
+    """A text without its fenced and its indented code."""
+    return CODE.sub("", FENCED.sub("", text))
 
 
 def _cut(text: str, start: int, end: int) -> Iterator[Span]:

@@ -5,7 +5,7 @@ Where rows come from is not known here.
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from llmtwin_assets.datasets import duplicates, rules
@@ -23,10 +23,12 @@ MEASURES = ("words", "distinct", "visible", "letters")
 @dataclass(frozen=True)
 class Judged:
     """``kept`` has the columns of the candidates with ``score`` and ``why`` filled in, ``dropped``
-    those of the candidates and ``reason`` and ``detail``."""
+    those of the candidates and ``reason`` and ``detail``; ``like`` says which of those that were
+    compared are alike."""
 
     kept: "pl.DataFrame"
     dropped: "pl.DataFrame"
+    like: duplicates.Likeness
 
     @property
     def funnel(self) -> dict[str, int]:
@@ -55,11 +57,12 @@ def judged(candidates: "pl.DataFrame", held_out: Sequence[str]) -> Judged:
     drop(_named("secret or personal data", rules.unmasked(rows)))
     drop(_named("low score", rows["score"] < LEAST_SCORE), rows["score"].round(2).cast(pl.String))
     drop(_named("gives its answer away", duplicates.gives_itself_away(rows)))
-    drop(pl.Series(duplicates.contaminated(rows, held_out), dtype=pl.String))
-    again = duplicates.repeated(rows)
+    like = duplicates.likeness(rows)
+    drop(pl.Series(duplicates.contaminated(rows, held_out, like), dtype=pl.String))
+    again = duplicates.repeated(rows, like)
     drop(*(pl.Series([each and each[part] for each in again], dtype=pl.String) for part in (0, 1)))
     kept = rows.with_columns(why=why())
-    return Judged(kept.drop(MEASURES), pl.concat(gone).drop(MEASURES))
+    return Judged(kept.drop(MEASURES), pl.concat(gone).drop(MEASURES), like)
 
 
 def capped(found: Judged, origin: str, share: float) -> Judged:
@@ -73,7 +76,7 @@ def capped(found: Judged, origin: str, share: float) -> Judged:
     over = pl.col("id").is_in(best[most:].to_list())
     reason, detail = pl.lit(f"more {origin} rows than {share:.0%}"), pl.lit("")
     gone = found.kept.filter(over).with_columns(reason=reason, detail=detail)
-    return Judged(found.kept.filter(~over), pl.concat([found.dropped, gone]))
+    return replace(found, kept=found.kept.filter(~over), dropped=pl.concat([found.dropped, gone]))
 
 
 def score() -> "pl.Expr":

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 
 import polars as pl
 
@@ -56,7 +57,7 @@ def spoilt(documents: list[Document], **columns: pl.Expr) -> set[str]:
     """The gates that close when rows are changed behind the filters' back."""
     candidates = to_frame(InstructSample, instruct.candidates(documents))
     found = judged(candidates, [each.text for each in documents if each.split == "held-out"])
-    return closed(documents, Judged(found.kept.with_columns(**columns), found.dropped))
+    return closed(documents, replace(found, kept=found.kept.with_columns(**columns)))
 
 
 def test_a_good_corpus_opens_every_gate() -> None:

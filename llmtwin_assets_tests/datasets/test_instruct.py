@@ -5,7 +5,7 @@ from datetime import date
 import pytest
 
 from llmtwin_assets.datasets.instruct import candidates, held_out_ngrams, leaks
-from llmtwin_assets.datasets.passages import FEWEST_WORDS, MOST_WORDS, passages
+from llmtwin_assets.datasets.passages import FEWEST_WORDS, MOST_WORDS, passages, prose
 from llmtwin_assets.datasets.quality import judged
 from llmtwin_assets.features.words import ngrams, words
 from llmtwin_assets.records import Document, InstructSample, from_frame, to_frame
@@ -75,6 +75,11 @@ def test_what_is_not_prose_is_no_answer(block: str) -> None:
     answers = [sample.answer for sample in samples([document(1, text)])]
     assert len(answers) == 2
     assert block.strip() not in "".join(answers)
+
+
+def test_code_is_no_prose() -> None:
+    text = "Some of it.\n\n```py\ncall(me)\n```\n\n    indented = code\n\nMore of it."
+    assert prose(text).split() == "Some of it. More of it.".split()
 
 
 def test_a_short_post_is_one_answer() -> None:

@@ -110,6 +110,15 @@ def test_one_passage_may_answer_several_kinds_of_instruction() -> None:
     assert found.dropped.select("reason", "detail").row(0) == ("same answer", "a")
 
 
+def test_what_is_like_a_row_that_went_for_another_reason_finds_the_next_one() -> None:
+    held = row(9, split="held-out")
+    near = row(1).answer + " And so on."
+    rows = [row(1, instruction=held.answer), row(2, answer=near), row(3, answer=row(1).answer)]
+    found = judged(frame(*rows, held), [held.answer])
+    assert found.kept["id"].to_list() == ["r3", "r9"]
+    assert dict(found.dropped.select("id", "detail").iter_rows()) == {"r1": "", "r2": "r3"}
+
+
 def test_a_language_of_which_the_author_writes_much_is_kept() -> None:
     rows = [row(n, language="de" if n % 3 else "en") for n in range(9)]
     assert main_languages(measured(frame(*rows, row(20, language="fr", answer="Oui.")))) == [
