@@ -3,6 +3,7 @@ import random
 from dataclasses import replace
 from pathlib import Path
 
+import dagster as dg
 import polars as pl
 import pytest
 
@@ -10,6 +11,7 @@ from benchmarks import datasets
 from benchmarks.orchestration import REPEATS, one_more
 from benchmarks.output import emit, goal
 from benchmarks.retrieval import coverage, ndcg, ratio, reference_chunks
+from benchmarks.scale import backfill
 from benchmarks.twin import over_seeds
 from benchmarks.vectors import measure
 from llmtwin_assets.records import Document
@@ -35,6 +37,15 @@ def test_one_more_document_is_measured_beside_its_floor(tmp_path: Path) -> None:
     assert "CPU seconds in embeddings" in costs
     held = sorted((tmp_path / "corpus").iterdir())
     assert len(held) == 40 + REPEATS
+
+
+def test_a_backfill_is_one_run_per_author() -> None:
+    with dg.DagsterInstance.ephemeral() as instance:
+        cost = backfill(instance, 3)
+        runs = instance.get_runs()
+    assert {run.tags["dagster/partition"] for run in runs} == {f"author-{n}" for n in range(3)}
+    assert {run.status for run in runs} == {dg.DagsterRunStatus.SUCCESS}
+    assert cost.own > 0
 
 
 def test_coverage_counts_answering_characters_within_the_budget() -> None:

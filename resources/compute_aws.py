@@ -35,13 +35,13 @@ class Staged:
 
     def channel(self) -> Channel:
         """Pipes for one try of the job."""
-        return channel(self.store, f"{staging.JOBS}/{self.job.id}")
+        return channel(self.store, self.job.key)
 
     @property
     def command(self) -> list[str]:
         """The container's command line."""
         url = f"s3://{self.store.bucket.name}/{self.store.bucket.prefix}".rstrip("/")
-        return ["python", "-m", "resources.staged", url, self.job.id]
+        return ["python", "-m", "resources.staged", url, self.job.key]
 
 
 @contextmanager

@@ -74,7 +74,9 @@ class DockerCompute:
         named = [name for name in self._options["env"].split(",") if name in os.environ]
         return {
             "image": self._image,
-            "environment": {"HOME": "/tmp"} | QUIET | {name: os.environ[name] for name in named},
+            "environment": {"HOME": "/tmp", "USER": "twin"}
+            | QUIET
+            | {name: os.environ[name] for name in named},
             "volumes": self._volumes(spec),
             "user": f"{os.getuid()}:{os.getgid()}",  # who owns what it writes
             "device_requests": [DeviceRequest(**devices, capabilities=[["gpu"]])] if gpus else [],

@@ -79,9 +79,7 @@ class SageMakerCompute:
                 "ContainerEntrypoint": work.command,
             },
             "RoleArn": self._options["role"],
-            "OutputDataConfig": {
-                "S3OutputPath": self._store.bucket.url(f".staged/jobs/{work.job.id}/model")
-            },
+            "OutputDataConfig": {"S3OutputPath": self._store.bucket.url(f"{work.job.key}/model")},
             "ResourceConfig": {
                 "InstanceType": self._options["instance"],
                 "InstanceCount": 1,

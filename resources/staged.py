@@ -1,6 +1,6 @@
 """The other machine's side of a staged script.
 
-    python -m resources.staged s3://bucket/prefix JOB
+    python -m resources.staged s3://bucket/prefix author/asset/.job-…
 
 Fetches what ``staging.send`` listed, runs the script on it as a child, uploads its outputs every
 minute and at the end, and exits as the script did. SIGTERM, with which containers are stopped,
@@ -21,7 +21,7 @@ from typing import Any
 from resources.compute import QUIET
 from resources.errors import LlmTwinError
 from resources.s3 import Bucket
-from resources.staging import INPUTS, JOBS, OUTPUTS, Mirror, fetch, mapped
+from resources.staging import INPUTS, OUTPUTS, Mirror, fetch, mapped
 
 INTERVAL = 60.0  # seconds between two uploads of what a script has written
 PATIENCE = 15.0  # seconds a script gets to end; a stopped container is killed after 30
@@ -32,12 +32,12 @@ class JobGoneError(LlmTwinError):
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run the job that ``[url, id]`` names; returns the script's exit code."""
-    url, id_ = arguments
+    """Run the job that ``[url, key]`` names; returns the script's exit code."""
+    url, key = arguments
     bucket = Bucket(url)
-    found = bucket.read(f"{JOBS}/{id_}/job.json")
+    found = bucket.read(f"{key}/job.json")
     if found is None:
-        raise JobGoneError(id_, f"there is no such job at {url}", "Start it from Dagster")
+        raise JobGoneError(key, f"there is no such job at {url}", "Start it from Dagster")
     job = json.loads(found.data)
     with tempfile.TemporaryDirectory() as scratch:
         return _run(bucket, job, Path(scratch))

@@ -2,14 +2,15 @@
 
 One description serves all scripts: a field in ``INPUTS`` names a file or folder that is read, one
 in ``OUTPUTS`` a folder that is written, and may hold what an earlier try left. Inputs that belong
-to a version in the bucket are there already; others, such as a base model, are put there once,
-under their digest. What the scripts do is not known here.
+to a version in the bucket are there already. Whatever else is an author's lies below the author, in
+folders that pruning deletes; only what is outside the store, such as a base model, is kept, under
+its digest. What the scripts do is not known here.
 
 In the bucket, beside the artifacts::
 
-    .staged/files/<sha256>                   inputs that belong to no version
-    .staged/jobs/<id>/job.json               what ``staged.py`` reads on the other machine
+    <author>/<asset>/.job-<id>/job.json      what ``staged.py`` reads on the other machine
     <author>/<asset>/.work-<digest>/…        outputs, by their own place
+    .staged/files/<sha256>                   inputs from outside the store
 """
 
 import json
@@ -27,7 +28,7 @@ from resources.s3 import Bucket, DamagedObjectError, inside
 INPUTS: tuple[str, ...] = ("base", "model", "samples", "pairs", "contexts", "accelerate")
 INPUTS += ("systems.*.model", "earlier.*")
 OUTPUTS = ("output", "work")
-JOBS, FILES, INDEX = ".staged/jobs", ".staged/files", ".index.json"
+FILES, INDEX = ".staged/files", ".index.json"
 
 Spec = Mapping[str, Any]
 Files = dict[str, dict[str, Any]]  # name -> bytes, sha256, key
@@ -39,9 +40,11 @@ class NotInTheStoreError(LlmTwinError):
 
 @dataclass(frozen=True)
 class Job:
-    """A script that is ready to run elsewhere: its id, and where its outputs will be."""
+    """A script that is ready to run elsewhere: its id, the key in the bucket that all that only
+    it needs is below, and where its outputs will be."""
 
     id: str
+    key: str
     outputs: Mapping[Path, str]  # folder here -> key in the bucket
 
 
@@ -82,8 +85,9 @@ def send(store: S3Artifacts, module: str, spec: Spec, kept: str = "") -> Job:
         "kept": {str(spec["work"]): kept} if kept and spec.get("work") else {},
     }
     id_ = uuid.uuid4().hex
-    store.bucket.write(f"{JOBS}/{id_}/job.json", json.dumps(job).encode("utf-8"))
-    return Job(id_, outputs)
+    key = f"{Path(outputs[Path(spec['output'])]).parent}/.job-{id_}"
+    store.bucket.write(f"{key}/job.json", json.dumps(job).encode("utf-8"))
+    return Job(id_, key, outputs)
 
 
 def collect(store: S3Artifacts, job: Job, output: Path) -> None:
@@ -102,7 +106,7 @@ def refusal(store: S3Artifacts, job: Job, output: Path) -> bytes | None:
 
 def clear(store: S3Artifacts, job: Job) -> None:
     """Delete what only this job needed."""
-    store.bucket.delete(f"{JOBS}/{job.id}/")
+    store.bucket.delete(f"{job.key}/")
 
 
 class Mirror:
@@ -187,7 +191,7 @@ def _listed(store: S3Artifacts, path: Path) -> Files:
     where they are put unless they are there."""
     files = {"": path} if path.is_file() else dict(visible(path))
     sealed = _sealed(store, path)
-    return {name: sealed.get(file) or _put(store.bucket, file) for name, file in files.items()}
+    return {name: sealed.get(file) or _put(store, file) for name, file in files.items()}
 
 
 def _sealed(store: S3Artifacts, path: Path) -> dict[Path, dict[str, Any]]:
@@ -203,9 +207,10 @@ def _sealed(store: S3Artifacts, path: Path) -> dict[Path, dict[str, Any]]:
     return {}
 
 
-def _put(bucket: Bucket, path: Path) -> dict[str, Any]:
+def _put(store: S3Artifacts, path: Path) -> dict[str, Any]:
     digest, size = sha256(path), path.stat().st_size
-    key = f"{FILES}/{digest}"
-    if bucket.sizes(key).get(key) != size:
-        bucket.upload(path, key)
+    own = path.is_relative_to(store.root)
+    key = _place(store, path) if own else f"{FILES}/{digest}"
+    if own or store.bucket.sizes(key).get(key) != size:
+        store.bucket.upload(path, key)
     return {"bytes": size, "sha256": digest, "key": key}
