@@ -108,7 +108,9 @@ def worth(rows: Rows, documents: Sequence[Document]) -> dict[str, float]:
     shown = [words(f"{row.instruction} . {row.answer}") for row in train]
     instructions = [words(row.instruction) for row in rows]
     learned = [document for document in documents if document.split == "train"]
-    about = topics.topics([document.text for document in learned], [row.answer for row in train])
+    ids = {row.document_id for row in train}
+    used = {place for place, document in enumerate(learned) if document.id in ids}
+    about = topics.topics([d.text for d in learned], [row.answer for row in train], used)
     whole = sum(len(document.text.split()) for document in learned)
     return {
         "answers": len(rows),

@@ -96,9 +96,11 @@ def _save(
 ) -> Facts:
     from llmtwin_assets.plots import bars, histogram
 
-    learned = [prose(d.text) for d in documents if d.split == "train" and d.kind != "repository"]
+    learned = [d for d in documents if d.split == "train" and d.kind != "repository"]
     train = judged.kept.filter(judged.kept["split"] == "train")
-    about = topics(learned, train["answer"].to_list())
+    ids = set(train["document_id"])
+    used = {place for place, document in enumerate(learned) if document.id in ids}
+    about = topics([prose(d.text) for d in learned], train["answer"].to_list(), used)
     lengths = [len(answer.split()) for answer in judged.kept["answer"]]
     plots = {
         "candidates": bars(

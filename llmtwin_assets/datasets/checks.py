@@ -84,7 +84,7 @@ def languages_agree(facts: Facts) -> Verdict:
 
 
 def topics_are_covered(facts: Facts) -> Verdict:
-    """The train samples are about at least four fifths of what the author writes about."""
+    """The train samples come from texts about at least four fifths of what the author writes on."""
     share = facts["topic_coverage"]
     return Verdict(share >= COVERED, f"{share:.0%} of the text, in {facts['topics']} topics")
 

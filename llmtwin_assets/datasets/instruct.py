@@ -14,7 +14,7 @@ from llmtwin_assets.features.split import sentences
 from llmtwin_assets.features.words import ngrams, words
 from llmtwin_assets.records import Document, InstructSample, content_id
 
-VERSION = "instruct-2"
+VERSION = "instruct-3"
 WRITTEN_BY = "rules"
 
 WRITE = (

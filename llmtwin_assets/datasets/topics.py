@@ -7,7 +7,7 @@ every machine: the first centres are the pieces that are furthest from each othe
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -29,17 +29,21 @@ TURNS = 12
 
 @dataclass(frozen=True)
 class Topic:
-    """``words`` that mark it; how many pieces of the author's text, and rows, are about it."""
+    """``words`` that mark it; how many pieces of the author's text, and rows, are about it; and
+    whether any of those pieces stands in a text that rows are from."""
 
     words: tuple[str, ...]
     pieces: int
     rows: int
+    covered: bool
 
 
-def topics(texts: Sequence[str], answers: Sequence[str]) -> list[Topic]:
+def topics(texts: Sequence[str], answers: Sequence[str], used: Collection[int] = ()) -> list[Topic]:
     """The topics of ``texts``, the largest first, and how many of ``answers`` are about each (both
-    counted over at most ``MOST_PIECES``). None for texts too short to tell topics apart."""
-    pieces = _evenly([piece for text in texts for piece in _cut(text)])
+    counted over at most ``MOST_PIECES``); ``used`` are the places of the texts that rows are from.
+    None for texts too short to tell topics apart."""
+    cut = _evenly([(place, piece) for place, text in enumerate(texts) for piece in _cut(text)])
+    pieces = [piece for _, piece in cut]
     index = _vocabulary(pieces)
     if len(pieces) < 4 or len(index) < 4:
         return []
@@ -48,10 +52,12 @@ def topics(texts: Sequence[str], answers: Sequence[str]) -> list[Topic]:
     centres = _centres(matrix, count)
     rows = _vectors([words(answer) for answer in _evenly(answers)], index, weights)[0]
     about = Counter((rows @ centres.T).argmax(1).tolist() if len(rows) else [])
-    size = Counter((matrix @ centres.T).argmax(1).tolist())
+    nearest = (matrix @ centres.T).argmax(1).tolist()
+    size = Counter(nearest)
+    covered = {topic for topic, (place, _) in zip(nearest, cut, strict=True) if place in used}
     names = list(index)
     found = [
-        Topic(tuple(names[n] for n in centre.argsort()[::-1][:3]), size[k], about[k])
+        Topic(tuple(names[n] for n in centre.argsort()[::-1][:3]), size[k], about[k], k in covered)
         for k, centre in enumerate(centres)
         if size[k]
     ]
@@ -59,9 +65,9 @@ def topics(texts: Sequence[str], answers: Sequence[str]) -> list[Topic]:
 
 
 def coverage(found: Sequence[Topic]) -> float:
-    """The share of the author's pieces whose topic some row is about; 1 without topics."""
+    """The share of the author's pieces whose topic is covered; 1 without topics."""
     whole = sum(topic.pieces for topic in found)
-    return sum(topic.pieces for topic in found if topic.rows) / whole if whole else 1.0
+    return sum(topic.pieces for topic in found if topic.covered) / whole if whole else 1.0
 
 
 def _cut(text: str) -> list[list[str]]:

@@ -47,7 +47,9 @@ def closed(documents: Sequence[Document], found: Judged | None = None) -> set[st
         candidates = to_frame(InstructSample, instruct.candidates(documents))
         held_out = [each.text for each in documents if each.split == "held-out"]
         found = judged(candidates, held_out)
-    about = topics([each.text for each in documents], found.kept["answer"].to_list())
+    ids = set(found.kept["document_id"])
+    used = {place for place, each in enumerate(documents) if each.id in ids}
+    about = topics([each.text for each in documents], found.kept["answer"].to_list(), used)
     facts = {"rows": found.kept.height} | figures.facts(found, documents, about)
     assert len(JUDGES["instruct_dataset"]) == len(checks)
     return {judge.__name__ for judge in JUDGES["instruct_dataset"] if not judge(facts).passed}

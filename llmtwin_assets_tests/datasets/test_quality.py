@@ -157,7 +157,7 @@ def test_no_row_is_lost_or_changed_and_no_candidates_are_no_rows() -> None:
 
 def test_the_page_shows_rows_and_reasons_and_runs_nothing() -> None:
     spoilt = row(50, answer="<script>alert(1)</script> <b>x</b> of it")
-    page = dataset_page(judged(frame(row(1), spoilt), []), [Topic(("a<b",), 3, 1)], {})
+    page = dataset_page(judged(frame(row(1), spoilt), []), [Topic(("a<b",), 3, 1, True)], {})
     assert "<script>" not in page
     assert "1 of 2 candidates are kept" in page
     assert "markup (1)" in page

@@ -24,8 +24,16 @@ def test_two_subjects_make_topics_named_by_their_words() -> None:
 
 def test_a_subject_that_no_row_is_about_is_not_covered() -> None:
     texts = [text(SEA, n) for n in range(4)] + [text(FARM, n) for n in range(4)]
-    assert coverage(topics(texts, [text(SEA, n) for n in range(40, 60)])) == 0.5
+    assert coverage(topics(texts, [text(SEA, 40)], used={0, 1, 2, 3})) == 0.5
+    assert coverage(topics(texts, [text(SEA, 40)], used=range(8))) == 1
     assert coverage(topics(texts, [])) == 0
+
+
+def test_a_footer_under_every_text_leaves_no_topic_uncovered() -> None:
+    footer = " Share this letter with everybody who might like reading such letters too." * 3
+    texts = [text(SEA + FARM, n) + footer for n in range(8)]
+    found = topics(texts, [text(SEA + FARM, n) for n in range(8)], used=range(8))
+    assert coverage(found) == 1
 
 
 def test_too_little_text_has_no_topics() -> None:
