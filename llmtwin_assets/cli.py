@@ -426,6 +426,7 @@ def say(settings: Settings, author: str, question: str, as_json: bool = False) -
                 "answer": answer.text,
                 "citations": answer.citations,
                 "version": answer.version,
+                "finish_reason": answer.finish_reason,
                 "notes": answer.notes,
             }
         )
@@ -437,7 +438,7 @@ def say(settings: Settings, author: str, question: str, as_json: bool = False) -
         question,
         lambda piece: print(next(heading, "") + piece, end="", flush=True),
     )
-    print("\n\nFrom:")
+    print(" …" if answer.finish_reason == "length" else "", end="\n\nFrom:\n")
     for passage in answer.passages:
         print(f"  [{passage.number}] {passage.title}\n      {passage.url}")
         print(f"      “{shortened(passage.text)}”")
