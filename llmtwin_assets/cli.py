@@ -5,15 +5,15 @@ import json
 import os
 import secrets
 import sys
-import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from llmtwin_assets import dataset_cli
+from llmtwin_assets import dataset_cli, keys_cli
 from llmtwin_assets.console import (
+    AuthorArgument,
+    JsonOption,
     free_the_queue,
     known_authors,
     one_answer,
@@ -22,11 +22,10 @@ from llmtwin_assets.console import (
     refusals,
     register_authors,
     registry,
-    shortened,
     show,
 )
+from llmtwin_assets.making import materialise, opening_question, say
 from llmtwin_assets.settings import PROJECT, Settings
-from resources.errors import LlmTwinError
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -34,15 +33,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="An LLM twin: a model that writes as one author writes and says where it knows it from.",
 )
-keys = typer.Typer(no_args_is_help=True, help="Keys for the service: create, list, revoke.")
-app.add_typer(keys, name="key")
+app.add_typer(keys_cli.commands, name="key")
 app.add_typer(dataset_cli.commands, name="dataset")
-AuthorArgument = Annotated[str, typer.Argument(help="An author's id from authors.yaml.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="For programs.")]
-
-
-class RunFailedError(LlmTwinError):
-    """A run stopped at a failed step or a closed gate."""
 
 
 @app.command()
@@ -267,55 +259,6 @@ def traffic(author: AuthorArgument, as_json: JsonOption = False) -> None:
             print("No answers are marked: set LLMTWIN_SAMPLE to the share to mark, such as 0.1")
 
 
-@keys.command("create")
-def make_key(
-    author: Annotated[str, typer.Argument(help="For one author; for all without.")] = "",
-    label: Annotated[str, typer.Option(help="Who or what it is for.")] = "",
-) -> None:
-    """Make a key; it is shown once. Example: llmtwin key create james-madison --label newsletter"""
-    with refusals():
-        from llmtwin_assets.serving.keys import create_key
-
-        settings = prepared()
-        if author:
-            known_authors(settings, author)
-        secret, made = create_key(settings.keys_file, author or None, label)
-        print(secret)
-        print(f"Key {made.id}, for {author or 'all authors'}. It is not shown again.")
-
-
-@keys.command("list")
-def show_keys(
-    as_json: JsonOption = False,
-) -> None:
-    """Show which keys there are, without the keys themselves."""
-    with refusals():
-        from llmtwin_assets.serving.keys import list_keys
-
-        found = list_keys(prepared().keys_file)
-        if as_json:
-            rows = [
-                {"id": k.id, "author": k.author, "label": k.label, "created": k.created}
-                for k in found
-            ]
-            print_json(rows)
-            return
-        for key in found:
-            print(f"{key.id}  {key.author or 'all authors':24} {key.created}  {key.label}")
-        if not found:
-            print("No keys: the service answers anyone on this machine, and nobody else.")
-
-
-@keys.command("revoke")
-def take_key(key: Annotated[str, typer.Argument(help="The key's id, from 'key list'.")]) -> None:
-    """Take a key back; the next request with it is refused."""
-    with refusals():
-        from llmtwin_assets.serving.keys import revoke_key
-
-        revoke_key(prepared().keys_file, key)
-        print(f"Key {key} is revoked.")
-
-
 def service(settings: Settings, host: str, port: int) -> tuple[list[Any], dict[str, str]]:
     """The programs of the service, and what to print when they answer. Raises
     ``PortTakenError``, and ``PublicWithoutKeyError`` for a public address without a key."""
@@ -352,98 +295,6 @@ def _uvicorn(application: str, host: str, port: int) -> list[str]:
         *["--host", host, "--port", str(port), "--log-level", "warning", "--no-access-log"],
         *["--no-server-header", "--timeout-graceful-shutdown", "5"],
     ]
-
-
-def materialise(
-    settings: Settings, author: str, recipe: str = "", only: Sequence[str] = ()
-) -> None:
-    """Run the main job for one author, or ``only`` some of its assets, showing progress; raises
-    ``RunFailedError``."""
-    import dagster as dg
-
-    from llmtwin_assets.automation.jobs import LEADERBOARD, TWIN
-    from llmtwin_assets.definitions import build_defs
-    from llmtwin_assets.overview import ASSETS
-    from llmtwin_assets.progress import logger_for
-    from llmtwin_assets.training.recipes import recipe as check_recipe
-
-    known_authors(settings, author)
-    config: dict[str, Any] = {"loggers": {"console": {}}}
-    if recipe:
-        check_recipe(recipe)
-        config["ops"] = {"sft_checkpoint": {"config": {"recipe": recipe}}}
-    register_authors(settings)
-    free_the_queue()
-    defs = build_defs(settings, loggers={"console": logger_for(set(only or ASSETS))})
-    what = "corpus" if only else "twin"
-    began = time.monotonic()
-    print(f"Making the {what} of {author} in {settings.home}")
-    with dg.DagsterInstance.get() as instance:
-        result = defs.resolve_job_def(TWIN).execute_in_process(
-            instance=instance,
-            partition_key=author,
-            run_config=config,
-            raise_on_error=False,
-            asset_selection=[dg.AssetKey(asset) for asset in only] or None,
-        )
-        if result.success and not only:
-            quiet: dict[str, Any] = {"loggers": {"console": {}}}
-            defs.resolve_job_def(LEADERBOARD).execute_in_process(
-                instance=instance, run_config=quiet
-            )
-    if not result.success:
-        raise RunFailedError(
-            f"the {what} of {author}",
-            "the run stopped at the step shown above",
-            "Do what it says and run again; what was made is kept",
-        )
-    print(f"The {what} of {author} is ready ({time.monotonic() - began:.0f} seconds).")
-
-
-def opening_question(settings: Settings, author: str) -> str:
-    """A question about the newest thing that the author's twin learned from."""
-    from llmtwin_assets.features.assets import read_documents
-    from llmtwin_assets.serving.answer import opening_question as about
-    from resources.artifacts import open_artifacts
-
-    artifacts = open_artifacts(settings.artifacts_url)
-    return about(read_documents(artifacts.current(author, "cleaned_documents")))
-
-
-def say(settings: Settings, author: str, question: str, as_json: bool = False) -> None:
-    """Print a twin's answer as it comes, then the passages it was given; or all of it as JSON."""
-    from llmtwin_assets.serving.in_process import ask_here
-    from llmtwin_assets.serving.wire import check_question
-
-    name = registry(settings).author(author).name
-    check_question(question)
-    if as_json:
-        answer = ask_here(settings, author, question, lambda piece: None)
-        print_json(
-            {
-                "author": author,
-                "question": question,
-                "answer": answer.text,
-                "citations": answer.citations,
-                "version": answer.version,
-                "finish_reason": answer.finish_reason,
-                "notes": answer.notes,
-            }
-        )
-        return
-    heading = iter([f"\n> {question}\n\n{name}'s twin:\n\n"])  # not before there is an answer
-    answer = ask_here(
-        settings,
-        author,
-        question,
-        lambda piece: print(next(heading, "") + piece, end="", flush=True),
-    )
-    print(" …" if answer.finish_reason == "length" else "", end="\n\nFrom:\n")
-    for passage in answer.passages:
-        print(f"  [{passage.number}] {passage.title}\n      {passage.url}")
-        print(f"      “{shortened(passage.text)}”")
-    for note in answer.notes:
-        print(f"  {note}")
 
 
 if __name__ == "__main__":

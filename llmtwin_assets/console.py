@@ -6,12 +6,15 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
 from llmtwin_assets.settings import PROJECT, Settings, from_environment
 from resources.errors import LlmTwinError
+
+AuthorArgument = Annotated[str, typer.Argument(help="An author's id from authors.yaml.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="For programs.")]
 
 
 @contextmanager

@@ -6,6 +6,8 @@ from typing import Annotated, Any
 import typer
 
 from llmtwin_assets.console import (
+    AuthorArgument,
+    JsonOption,
     known_authors,
     prepared,
     print_json,
@@ -16,8 +18,6 @@ from llmtwin_assets.console import (
 from llmtwin_assets.datasets.export import CHOICES
 
 commands = typer.Typer(no_args_is_help=True, help="What a twin learns from: show it, export it.")
-AuthorArgument = Annotated[str, typer.Argument(help="An author's id from authors.yaml.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="For programs.")]
 
 
 @commands.command("show")
