@@ -14,6 +14,7 @@ from llmtwin_assets.features.assets import (
     read_documents,
     unchanged_documents,
 )
+from llmtwin_assets.features.words import length
 from llmtwin_assets.records import Document, InstructSample, from_frame, to_frame
 from llmtwin_assets.settings import Settings
 from llmtwin_assets.steps import Facts, Step, author_asset, save_plots, save_table
@@ -101,7 +102,7 @@ def _save(
     ids = set(train["document_id"])
     used = {place for place, document in enumerate(learned) if document.id in ids}
     about = topics([prose(d.text) for d in learned], train["answer"].to_list(), used)
-    lengths = [len(answer.split()) for answer in judged.kept["answer"]]
+    lengths = [length(answer) for answer in judged.kept["answer"]]
     plots = {
         "candidates": bars(
             {"kept": judged.kept.height, **judged.funnel}, "Candidates", "rows", highlight="kept"

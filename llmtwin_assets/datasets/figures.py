@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from llmtwin_assets.datasets import duplicates, instruct, rules
 from llmtwin_assets.datasets.quality import Judged
 from llmtwin_assets.datasets.topics import Topic, coverage
+from llmtwin_assets.features.words import length
 from llmtwin_assets.records import Document, InstructSample, from_frame
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ def facts(judged: Judged, documents: Sequence[Document], topics: Sequence[Topic]
     train = [row for row in rows if row.split == "train"]
     authored = [row for row in rows if row.origin == "author"]
     texts = {document.id: document.text for document in documents}
-    words = sum(len(row.answer.split()) for row in train)
+    words = sum(length(row.answer) for row in train)
     kinds = Counter(row.kind for row in rows)
     return {
         "train": len(train),
@@ -71,7 +72,7 @@ def repeated(rows: Sequence[InstructSample]) -> int:
 
 
 def _words(rows: "pl.DataFrame") -> int:
-    return sum(len(answer.split()) for answer in rows["answer"])
+    return sum(length(answer) for answer in rows["answer"])
 
 
 def _is_verbatim(row: InstructSample, texts: Mapping[str, str]) -> bool:
@@ -82,7 +83,7 @@ def _languages(rows: Sequence[InstructSample]) -> dict[str, int]:
     """language -> words, of the rows whose language can be told; an empty name for the others."""
     found: Counter[str] = Counter()
     for row in rows:
-        words = len(row.answer.split())
+        words = length(row.answer)
         if words >= rules.TELLING:
             found[row.language or ""] += words
     return dict(found)

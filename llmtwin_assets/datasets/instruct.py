@@ -11,7 +11,7 @@ from llmtwin_assets.datasets.passages import Span, passages
 from llmtwin_assets.features.language import language_of
 from llmtwin_assets.features.phrases import key_phrases
 from llmtwin_assets.features.split import sentences
-from llmtwin_assets.features.words import ngrams, words
+from llmtwin_assets.features.words import length, ngrams, words
 from llmtwin_assets.records import Document, InstructSample, content_id
 
 VERSION = "instruct-3"
@@ -107,7 +107,7 @@ def _question(text: str, span: Span) -> int | None:
     if first is None or not text[first[0] : first[1]].rstrip("\"'”’)]").endswith("?"):
         return None
     rest = text[first[1] : span.end]
-    return first[1] if len(rest.split()) >= 30 else None
+    return first[1] if length(rest) >= 30 else None
 
 
 def _last_sentence(document: Document, span: Span) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from llmtwin_assets.features.split import paragraphs, sentences
+from llmtwin_assets.features.words import length
 
 FEWEST_WORDS, MOST_WORDS = 30, 180
 NOT_PROSE = re.compile(r"^(#{1,6} |[|>]|[-*+] |\d{1,3}[.)] |\[\d+\])")
@@ -25,7 +26,7 @@ class Span:
 
 def passages(text: str) -> Iterator[Span]:
     """Prose passages of 30 to 180 words, in order; the whole text when it is a short post."""
-    if len(text.split()) < FEWEST_WORDS:
+    if length(text) < FEWEST_WORDS:
         yield from (Span(start, end) for start, end in [_trim(text)] if _is_prose(text, 3))
         return
     fenced = [match.span() for match in FENCED.finditer(text)]
@@ -43,28 +44,28 @@ def prose(text: str) -> str:
 def _cut(text: str, start: int, end: int) -> Iterator[Span]:
     """A paragraph in parts of about equal length, none over the most words if its sentences
     allow."""
-    words = len(text[start:end].split())
+    words = length(text[start:end])
     parts = -(-words // MOST_WORDS)
     wanted = words / parts
     begin, count = start, 0
     pieces = sentences(text, start, end)
     for number, (first, last) in enumerate(pieces):
-        count += len(text[first:last].split())
+        count += length(text[first:last])
         after = pieces[number + 1] if number + 1 < len(pieces) else None
         if after is None:
             yield from _long_enough(text, begin, last)
-        elif count + len(text[after[0] : after[1]].split()) / 2 > wanted:
+        elif count + length(text[after[0] : after[1]]) / 2 > wanted:
             yield from _long_enough(text, begin, last)
             begin, count = after[0], 0
 
 
 def _long_enough(text: str, start: int, end: int) -> Iterator[Span]:
-    if len(text[start:end].split()) >= FEWEST_WORDS:
+    if length(text[start:end]) >= FEWEST_WORDS:
         yield Span(start, end)
 
 
 def _is_prose(text: str, fewest: int) -> bool:
-    if NOT_PROSE.match(text) or len(text.split()) < fewest:
+    if NOT_PROSE.match(text) or length(text) < fewest:
         return False
     letters = sum(character.isalpha() for character in text)
     return letters >= LETTERS * len(text)

@@ -6,6 +6,7 @@ They look at one row at a time, and know neither duplicates nor held-out text.
 from collections.abc import Collection
 from typing import TYPE_CHECKING
 
+from llmtwin_assets.features.words import UNSPACED
 from llmtwin_assets.masking import mask
 
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ TAGS = 3  # HTML tags from which on a text is markup
 WORDS_PER_LINK = 8  # a text with more links than that is a list of them
 WORDS_PER_CHROME = 40  # a text with more of a site's own phrases than that is none of the author's
 
-UNSPACED = r"[\u0e00-\u0eff\u3040-\u30ff\u3400-\u9fff]"  # scripts with a word per character
 BROKEN = r"[\x{FFFD}\x00-\x08\x0B\x0C\x0E-\x1F]"
 TAG = r"</?[a-zA-Z][a-zA-Z0-9]*(?:\s[^<>]*)?/?>"
 CODE_LINE = (
@@ -64,10 +64,10 @@ def measured(rows: "pl.DataFrame") -> "pl.DataFrame":
     without blanks), ``distinct`` ones, ``visible`` characters and ``letters`` among them."""
     import polars as pl
 
-    answer = pl.col("answer")
+    answer, apart = pl.col("answer"), UNSPACED.pattern
     # Splitting at blanks and looking for what is rare costs half of looking for words and letters.
     lines = answer.str.to_lowercase().str.replace_all("\n", " ", literal=True)
-    alone = pl.when(answer.str.contains(UNSPACED)).then(answer).str.extract_all(UNSPACED)
+    alone = pl.when(answer.str.contains(apart)).then(answer).str.extract_all(apart)
     blanks = [answer.str.count_matches(blank, literal=True) for blank in (" ", "\n", "\t")]
     visible = answer.str.len_chars() - pl.sum_horizontal(blanks)
     return rows.with_columns(

@@ -15,7 +15,7 @@ from pydantic import BaseModel, Field, create_model, field_validator
 
 from llmtwin_assets.datasets.passages import Span, passages
 from llmtwin_assets.features.language import language_of
-from llmtwin_assets.features.words import ngrams, words
+from llmtwin_assets.features.words import length, ngrams, words
 from llmtwin_assets.records import Document, InstructSample, content_id
 from resources.chat_model import ChatModel, Cost, Failure, Prompt, Reply
 from resources.errors import LlmTwinError
@@ -123,7 +123,7 @@ def items(documents: Sequence[Document]) -> list[Item]:
             for turn in range(PER_PASSAGE):
                 name = names[(number * PER_PASSAGE + turn) % len(names)]
                 found.append(Item(document, span, name, KINDS[name]))
-        if len(spans) > 1 and len(document.text.split()) <= LONGEST_PIECE:
+        if len(spans) > 1 and length(document.text) <= LONGEST_PIECE:
             text = document.text
             whole = Span(len(text) - len(text.lstrip()), len(text.rstrip()))
             found.append(Item(document, whole, "whole", WHOLE))
@@ -170,7 +170,7 @@ def _schema(item: Item) -> Any:
     taken = set(ngrams(words(item.answer), 6))
 
     def check(cls: type, text: str) -> str:
-        count = len(text.split())
+        count = length(text)
         if count > item.kind.most:
             raise ValueError(f"it has {count} words, and may have {item.kind.most}")
         if not taken.isdisjoint(ngrams(words(text), 6)):

@@ -9,11 +9,12 @@ from typing import Any
 
 from llmtwin_assets.evaluation.intervals import LEVEL
 from llmtwin_assets.evaluation.languages import function_words
-from llmtwin_assets.evaluation.pieces import length, pieces
+from llmtwin_assets.evaluation.pieces import pieces
 from llmtwin_assets.evaluation.pooled import Pooled, shares_of
 from llmtwin_assets.evaluation.rhythm import MOST, rhythm
 from llmtwin_assets.evaluation.verification import CrossFitted, spread
 from llmtwin_assets.evaluation.writers import AUTHOR, Texts, Writers
+from llmtwin_assets.features.words import length
 
 PIECE = 400  # words, at most, of the pieces that a measure has to tell apart
 PIECES = 18  # of the author, at least, if the text allows pieces of SHORTEST words

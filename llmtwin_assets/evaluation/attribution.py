@@ -21,10 +21,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from llmtwin_assets.evaluation.languages import FUNCTION_WORDS, function_words, language
-from llmtwin_assets.evaluation.pieces import length, pieces
+from llmtwin_assets.evaluation.pieces import pieces
 from llmtwin_assets.evaluation.pooled import Pooled, shares_of
 from llmtwin_assets.evaluation.rhythm import MOST, rhythm
 from llmtwin_assets.evaluation.verification import Verifier, spread
+from llmtwin_assets.features.words import length
 
 if TYPE_CHECKING:
     import numpy as np

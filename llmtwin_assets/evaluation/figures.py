@@ -12,8 +12,9 @@ from llmtwin_assets.evaluation import habits, style
 from llmtwin_assets.evaluation.copying import copied_share, degenerate, longest_run
 from llmtwin_assets.evaluation.delta import Delta
 from llmtwin_assets.evaluation.languages import lists
-from llmtwin_assets.evaluation.pieces import equal_lengths, length
+from llmtwin_assets.evaluation.pieces import equal_lengths
 from llmtwin_assets.evaluation.writers import StyleNotMeasurableError, comparable
+from llmtwin_assets.features.words import length
 
 Figures = dict[str, Any]
 Answer = Mapping[str, str]

@@ -2,13 +2,9 @@
 and line breaks stay. A word is what stands between blanks; in scripts without blanks, a
 character."""
 
-import re
 from collections.abc import Mapping, Sequence
 
-from llmtwin_assets.features.words import UNSPACED
-
-OTHER = UNSPACED.pattern[1:-1]  # letters of scripts without blanks
-RUN = re.compile(rf"[{OTHER}][^\w\s{OTHER}]*|[^\s{OTHER}]+")
+from llmtwin_assets.features.words import RUN, first_words, length
 
 
 def pieces(text: str, size: int, keep_short: bool = False) -> list[str]:
@@ -23,11 +19,6 @@ def pieces(text: str, size: int, keep_short: bool = False) -> list[str]:
     return [text[start:end] for start, end in zip(starts, ends, strict=True)]
 
 
-def length(text: str) -> int:
-    """How many words a text has."""
-    return len(RUN.findall(text))
-
-
 def equal_lengths(sets: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
     """Sets of texts that are prompt by prompt about as long as each other: each text is cut to the
     length of the shortest that answers its prompt, but an answer of less than half the median cuts
@@ -35,7 +26,7 @@ def equal_lengths(sets: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
     lengths = {name: [length(text) for text in texts] for name, texts in sets.items()}
     rooms = [_room(list(each)) for each in zip(*lengths.values(), strict=True)]
     return {
-        name: [_beginning(text, room) for text, room in zip(texts, rooms, strict=True)]
+        name: [first_words(text, room) for text, room in zip(texts, rooms, strict=True)]
         for name, texts in sets.items()
     }
 
@@ -43,8 +34,3 @@ def equal_lengths(sets: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
 def _room(lengths: list[int]) -> int:
     median = sorted(lengths)[len(lengths) // 2]
     return min((length for length in lengths if 2 * length >= median), default=0)
-
-
-def _beginning(text: str, count: int) -> str:
-    ends = [match.end() for _, match in zip(range(count), RUN.finditer(text), strict=False)]
-    return text[: ends[-1]] if ends else ""

@@ -7,9 +7,8 @@ import re
 from collections.abc import Mapping
 from functools import lru_cache
 
-from llmtwin_assets.features.words import UNSPACED
+from llmtwin_assets.features.words import OTHER
 
-OTHER = UNSPACED.pattern[1:-1]  # letters of scripts without blanks: each is a word
 WORD = re.compile(rf"[{OTHER}]|[^\W{OTHER}]+(?:['’]\w+)*")
 KEPT = 1_000  # texts whose counts are kept: the measures of a report read the same ones five times
 MOST = 4.0  # spreads between writers by which one habit can differ

@@ -23,9 +23,10 @@ from typing import Any
 
 from llmtwin_assets.evaluation.admission import PIECE, Admission, admissions, measures
 from llmtwin_assets.evaluation.intervals import Score, interval
-from llmtwin_assets.evaluation.pieces import length, pieces
+from llmtwin_assets.evaluation.pieces import pieces
 from llmtwin_assets.evaluation.verification import spread
 from llmtwin_assets.evaluation.writers import StyleNotMeasurableError, Texts, Writers
+from llmtwin_assets.features.words import length
 
 ENOUGH = 20_000  # words of another writer: more would cost time and say the same
 FEWEST_PROMPTS = 2  # of one, nobody knows how far another would have been from it

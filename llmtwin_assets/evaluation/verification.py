@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from llmtwin_assets.evaluation.pieces import pieces
-from llmtwin_assets.features.words import UNSPACED
+from llmtwin_assets.features.words import OTHER
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,7 +28,6 @@ FOREIGN = 240  # pieces of all of them together, where they are few
 MOST_AUTHOR = 120  # pieces of the author
 FEATURES = 4_000
 FOLDS = 3
-OTHER = UNSPACED.pattern[1:-1]  # letters of scripts without blanks
 WORD = re.compile(rf"[{OTHER}]|[^\W\d_{OTHER}]+(?:['’][^\W\d_{OTHER}]+)*|\d")
 
 

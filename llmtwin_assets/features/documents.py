@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from llmtwin_assets.features.clean import clean, search_form, visible
 from llmtwin_assets.features.holdout import Candidate, assign
 from llmtwin_assets.features.language import language_of
+from llmtwin_assets.features.words import length
 from llmtwin_assets.masking import mask, mask_names, masks
 from llmtwin_assets.records import Document, Split, to_frame
 from resources.documents import DocumentStore
@@ -50,7 +51,7 @@ def cleaned(raw: Mapping[str, Any], split: Split = "train", hide: Hide | None = 
         split=split,
         language=language if raw["kind"] == "repository" else language_of(text) or language,
         masked=masks(text) - masks(whole),
-        words=len(text.split()),
+        words=length(text),
     )
 
 

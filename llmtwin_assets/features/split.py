@@ -14,14 +14,18 @@ from itertools import chain
 
 from llmtwin_assets.features.clean import search_form
 
-VERSION = "split-5"
+VERSION = "split-6"
 
 MATCH = 128  # tokens of a chunk: small enough to match one question (benchmarks.chunking)
 
 CountTokens = Callable[[Sequence[str]], list[int]]
 
 PARAGRAPH_GAP = re.compile(r"\n[ \t]*\n+")
-SENTENCE_END = re.compile(r"(?<=[.!?…])[\"'”’)\]]*\s+(?=[\"'“‘(\[]?[A-Z0-9À-ÞА-Я])|\n")
+SENTENCE_END = re.compile(
+    r"(?<=[.!?…])[\"'”’)\]]*\s+(?=[\"'“‘(\[]?[A-Z0-9À-ÞА-Я])"
+    r"|(?<=[。！？])(?![。！？])[」』”’）]*\s*"  # where nothing stands between sentences
+    r"|\n"
+)
 # Markdown's headings, and a wiki's.
 HEADING = re.compile(r"#{1,6} |={1,6} [^\n]*=[ \t]*$", re.MULTILINE)
 HEADINGS = re.compile(r"^(#{1,6}|[ \t]*={1,6}(?=[^\n]*=[ \t]*$)) +(.*)$", re.MULTILINE)

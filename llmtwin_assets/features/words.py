@@ -11,8 +11,9 @@ from collections.abc import Iterator, Sequence
 EIGHT = 8  # words in a row: long enough that two people rarely write the same by accident
 
 WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)*")
-RUN = re.compile(r"\S+")  # a word as a reader sees it, punctuation and all
 UNSPACED = re.compile(r"[\u0e00-\u0eff\u3040-\u30ff\u3400-\u9fff]")
+OTHER = UNSPACED.pattern[1:-1]  # letters of scripts without blanks: each is a word
+RUN = re.compile(rf"[{OTHER}][^\w\s{OTHER}]*|[^\s{OTHER}]+")  # a word, punctuation and all
 
 
 def words(text: str) -> list[str]:
@@ -29,8 +30,13 @@ def ngrams(sequence: Sequence[str], n: int = EIGHT) -> Iterator[tuple[str, ...]]
     return zip(*(sequence[start:] for start in range(n)), strict=False)
 
 
+def length(text: str) -> int:
+    """How many words a text has, as a reader counts them."""
+    return len(RUN.findall(text))
+
+
 def first_words(text: str, count: int) -> str:
-    """The beginning of ``text`` as it stands, ``count`` words (runs without white space) long, or
+    """The beginning of ``text`` as it stands, ``count`` words (as ``length`` counts them) long, or
     all of it to its last word."""
     found = [match.end() for _, match in zip(range(count), RUN.finditer(text), strict=False)]
     return text[: found[-1]] if found else ""

@@ -8,7 +8,7 @@ from statistics import fmean
 from typing import Any
 
 from llmtwin_assets.datasets.instruct import held_out_ngrams
-from llmtwin_assets.features.words import ngrams, words
+from llmtwin_assets.features.words import length, ngrams, words
 from llmtwin_assets.pages import page
 from llmtwin_assets.records import Document, PreferenceSample
 from llmtwin_assets.training.preferences import Dropped
@@ -23,7 +23,7 @@ def facts(
     by_id = {document.id: document for document in documents}
     authored = [row for row in rows if row.origin == "author"]
     reasons = Counter(each.reason for each in dropped)
-    lengths = [(len(row.chosen.split()), len(row.rejected.split())) for row in rows]
+    lengths = [(length(row.chosen), length(row.rejected)) for row in rows]
     chosen, rejected = map(fmean, zip(*lengths, strict=True)) if lengths else (0.0, 0.0)
     return {
         "authored": len(authored),

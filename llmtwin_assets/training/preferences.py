@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from llmtwin_assets.features.words import first_words, ngrams, words
+from llmtwin_assets.features.words import first_words, length, ngrams, words
 from llmtwin_assets.records import Document, InstructSample, PreferenceSample, content_id
 from resources.errors import LlmTwinError
 
@@ -135,13 +135,13 @@ def _read_pair(line: str, documents: Sequence[Document]) -> PreferenceSample | s
 def equal_length(chosen: str, rejected: str, most: int) -> tuple[str, str]:
     """Both texts cut after the same number of words, at most ``most``. What is left of ``chosen``
     is its beginning, verbatim."""
-    count = min(len(chosen.split()), len(rejected.split()), most)
+    count = min(length(chosen), length(rejected), most)
     return first_words(chosen, count), first_words(rejected, count)
 
 
 def fault(chosen: str, rejected: str) -> str | None:
     """Why a pair teaches nothing, or None."""
-    if len(rejected.split()) < FEWEST_WORDS:
+    if length(rejected) < FEWEST_WORDS:
         return "too short"
     tokens = words(rejected)
     if sum(map(str.isalpha, rejected)) < LETTERS * len("".join(rejected.split())):

@@ -7,7 +7,7 @@ import pytest
 from llmtwin_assets.datasets.instruct import candidates, held_out_ngrams, leaks
 from llmtwin_assets.datasets.passages import FEWEST_WORDS, MOST_WORDS, passages, prose
 from llmtwin_assets.datasets.quality import judged
-from llmtwin_assets.features.words import ngrams, words
+from llmtwin_assets.features.words import length, ngrams, words
 from llmtwin_assets.records import Document, InstructSample, from_frame, to_frame
 from llmtwin_assets_tests.writing import paragraph
 
@@ -50,6 +50,18 @@ def test_passages_are_long_enough_to_learn_from_and_short_enough_to_answer_with(
         for span in passages(document_.text):
             count = len(document_.text[span.start : span.end].split())
             assert FEWEST_WORDS <= count <= MOST_WORDS + 20
+
+
+def test_passages_are_cut_in_scripts_without_blanks_too() -> None:
+    text = "".join(
+        f"第{number}天，我們走過長長的山路，看見了清清的河水。"
+        for number in "一二三四五六七八九十" * 2
+    )
+    found = [text[span.start : span.end] for span in passages(text)]
+    assert "".join(found) == text
+    assert len(found) > 1
+    assert all(FEWEST_WORDS <= length(each) <= MOST_WORDS for each in found)
+    assert all(each.endswith("。") for each in found)
 
 
 def test_almost_all_of_the_prose_is_used() -> None:

@@ -38,6 +38,7 @@ def test_both_sides_have_the_same_number_of_words() -> None:
     assert (chosen, rejected) == ("a b c", "one two three")
     assert equal_length("a b c", "one two three four", 2) == ("a b", "one two")
     assert equal_length("a b c", "", 9) == ("", "")
+    assert equal_length("山高月小，水落石出。", "天地玄黃。", 9) == ("山高月小，", "天地玄黃。")
 
 
 def test_chosen_stays_a_verbatim_span() -> None:
