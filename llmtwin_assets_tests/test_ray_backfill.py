@@ -99,6 +99,8 @@ def test_all_authors_of_a_backfill_complete_though_the_node_with_the_gpu_is_lost
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    beside = str(Path(sys.executable).parent)  # a node's jobs find ``dagster`` by its PATH
+    monkeypatch.setenv("PATH", os.pathsep.join([beside, os.environ["PATH"]]))
     with Nodes() as nodes:
         for name, value in home_at(tmp_path, nodes).items():
             monkeypatch.setenv(name, value)
