@@ -23,6 +23,10 @@ class UnknownFormatError(LlmTwinError):
     """No export has this name."""
 
 
+class NotWrittenError(LlmTwinError):
+    """The files cannot be where they are asked for."""
+
+
 def export(
     frame: "pl.DataFrame",
     format_: str,
@@ -34,11 +38,27 @@ def export(
 ) -> dict[str, int]:
     """Write the rows of a data set of ``name`` and its card (see ``card.render``); returns file ->
     rows. In a file stand the rows to train on, in a folder both splits. Raises
-    ``UnknownFormatError``."""
+    ``UnknownFormatError``, ``NotWrittenError``."""
     if format_ not in CHOICES:
         raise UnknownFormatError(
             format_, "data sets are not written in this format", f"Use {', '.join(CHOICES)}"
         )
+    try:
+        files, counts, note = _rows(frame, format_, out)
+        text = card.render(name, digest, facts, documents, files)
+        write_atomically(note, text.encode("utf-8"))
+    except OSError as error:
+        kind = "folder" if format_ == PARQUET else "file"
+        raise NotWrittenError(
+            str(out), f"it cannot be written ({error.strerror})", f"Name a new {kind} in --out"
+        ) from error
+    return counts
+
+
+def _rows(
+    frame: "pl.DataFrame", format_: str, out: Path
+) -> tuple[dict[str, str], dict[str, int], Path]:
+    """Write the rows; returns split -> file, file -> rows, and where the card goes."""
     if format_ == PARQUET:
         out.mkdir(parents=True, exist_ok=True)
         files = {hub: f"{hub}.parquet" for hub in SPLITS.values()}
@@ -47,12 +67,7 @@ def export(
             rows = frame.filter(frame["split"] == split)
             rows.write_parquet(out / files[hub])
             counts[str(out / files[hub])] = rows.height
-        note = out / README
-    else:
-        train = from_frame(InstructSample, frame.filter(frame["split"] == "train"))
-        write_atomically(out, "".join(formats.lines(train, format_)).encode("utf-8"))
-        files, counts = {"train": out.name}, {str(out): len(train)}
-        note = out.with_name(f"{out.name}.{README}")
-    text = card.render(name, digest, facts, documents, files)
-    write_atomically(note, text.encode("utf-8"))
-    return counts
+        return files, counts, out / README
+    train = from_frame(InstructSample, frame.filter(frame["split"] == "train"))
+    write_atomically(out, "".join(formats.lines(train, format_)).encode("utf-8"))
+    return {"train": out.name}, {str(out): len(train)}, out.with_name(f"{out.name}.{README}")

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from llmtwin_assets.features.split import HEADING, paragraphs, sentences
 from llmtwin_assets.records import Passage
-from resources.artifacts import ArtifactStore
+from resources.artifacts import ArtifactStore, DamagedArtifactError
 
 ROOM = 1500  # characters of a parent: a screen of text
 
@@ -39,16 +39,20 @@ def expand(
 
 
 def current_texts(artifacts: ArtifactStore) -> Texts:
-    """The texts of the documents as they are cleaned now."""
+    """The texts of the documents as they are cleaned now. What is damaged has none: what was found
+    is in the index, and needs no more."""
 
     def text(author: str, document_id: str) -> str | None:
         import polars as pl
 
-        version = artifacts.current(author, "cleaned_documents")
-        if version is None:
+        try:
+            version = artifacts.current(author, "cleaned_documents")
+            if version is None:
+                return None
+            rows = pl.scan_parquet(version.file("documents.parquet")).filter(id=document_id)
+            return next(iter(rows.select("text").collect()["text"]), None)
+        except (DamagedArtifactError, pl.exceptions.PolarsError):
             return None
-        rows = pl.scan_parquet(version.file("documents.parquet")).filter(id=document_id)
-        return next(iter(rows.select("text").collect()["text"]), None)
 
     return text
 

@@ -112,6 +112,10 @@ def test_the_commands_show_and_export_it(
     assert "| folder | 8 | not stated | public |" in card
     refused = run("export", "ada", "--format", "csv", "--out", str(out))
     assert (refused.exit_code, len(refused.stderr.splitlines())) == (1, 1)
+    for format_, taken in (("parquet", out), ("alpaca", tmp_path)):
+        refused = run("export", "ada", "--format", format_, "--out", str(taken))
+        assert (refused.exit_code, len(refused.stderr.splitlines())) == (1, 1)
+        assert "in --out" in refused.stderr
     assert "no such author" in run("show", "eve").stderr
 
 

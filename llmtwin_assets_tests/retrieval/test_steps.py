@@ -1,11 +1,15 @@
 """The steps of retrieval one by one."""
 
+from pathlib import Path
+
+import polars as pl
 import pytest
 
 from llmtwin_assets.records import Passage
 from llmtwin_assets.retrieval.expansion import variants
 from llmtwin_assets.retrieval.fusion import Found, fuse, with_documents, with_neighbours
-from llmtwin_assets.retrieval.parents import expand, parent_span
+from llmtwin_assets.retrieval.parents import current_texts, expand, parent_span
+from resources.artifacts import ArtifactStore
 from resources.vectors import Hit
 
 TEXT = """# Bees
@@ -120,3 +124,23 @@ def test_a_document_that_changed_since_leaves_its_passage_alone() -> None:
     row = passage("They dance.")
     assert expand("ada", [row], lambda *_: "Another text.", 3) == [row]
     assert expand("ada", [row], lambda *_: None, 3) == [row]
+
+
+def test_damaged_documents_leave_passages_as_they_were_found(tmp_path: Path) -> None:
+    artifacts = ArtifactStore(tmp_path)
+    rows = pl.DataFrame({"id": ["d"], "text": [TEXT]})
+
+    def build(folder: Path) -> dict[str, str]:
+        rows.write_parquet(folder / "documents.parquet")
+        return {}
+
+    file = artifacts.publish("ada", "cleaned_documents", "d1", build).file("documents.parquet")
+    texts, row = current_texts(artifacts), passage("They dance.")
+    assert texts("ada", "d") == TEXT
+    assert expand("ada", [row], texts, 3) != [row]
+    file.chmod(0o600)
+    file.write_bytes(b"no table")
+    assert expand("ada", [row], texts, 3) == [row]
+    file.unlink()
+    assert expand("ada", [row], texts, 3) == [row]
+    assert texts("eve", "d") is None
