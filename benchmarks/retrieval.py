@@ -46,7 +46,7 @@ from llmtwin_assets.features.clean import clean, search_form
 from llmtwin_assets.features.split import sentences
 from llmtwin_assets.records import Document
 from llmtwin_assets.retrieval.search import DEFAULT, Steps, retrieve
-from llmtwin_assets.serving.answer import PASSAGES
+from llmtwin_assets.serving.retriever import PASSAGES
 from resources.embedder import Embedder
 from resources.reranker import Reranker
 from resources.vectors import EdgeVectors

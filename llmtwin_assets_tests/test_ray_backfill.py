@@ -2,12 +2,10 @@
 jobs that get the GPU, and the node that has it is killed."""
 
 import os
-import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
 from pathlib import Path
 
 import dagster as dg
@@ -15,6 +13,7 @@ import pytest
 import yaml
 
 from llmtwin_assets.settings import PROJECT
+from llmtwin_assets_tests.dagster_daemon import running_daemon
 from llmtwin_assets_tests.ray_nodes import Nodes
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -75,19 +74,6 @@ def home_at(folder: Path, nodes: Nodes) -> dict[str, str]:
     return {"DAGSTER_HOME": str(folder), "RAY_DASHBOARD_ADDRESS": f"http://{nodes.address}"}
 
 
-@contextmanager
-def daemon(folder: Path) -> Iterator[None]:
-    command = [sys.executable, "-m", "dagster._daemon", "run", "-f", str(folder / "location.py")]
-    with (folder / "daemon.log").open("wb") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
-    try:
-        yield
-    finally:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-
-
 def until(true: Callable[[], bool], seconds: float = 600) -> None:
     deadline = time.monotonic() + seconds
     while not true():
@@ -119,7 +105,10 @@ def test_all_authors_of_a_backfill_complete_though_the_node_with_the_gpu_is_lost
         def steps(author: str) -> int:
             return len(list((tmp_path / "artifacts" / author / "trained").glob(".work-d1/step-*")))
 
-        with daemon(tmp_path), dg.DagsterInstance.from_config(str(tmp_path)) as instance:
+        with (
+            running_daemon(tmp_path, os.environ),
+            dg.DagsterInstance.from_config(str(tmp_path)) as instance,
+        ):
             until(lambda: any(3 <= steps(author) < STEPS for author in AUTHORS))
             nodes.lose_the_gpu()
             nodes.replace_the_gpu()

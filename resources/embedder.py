@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from resources.artifacts import sha256
 from resources.errors import LlmTwinError
+from resources.hub import directory
 
 if TYPE_CHECKING:
     import numpy as np
@@ -143,12 +144,4 @@ def _locate(name: str) -> Path:
                 "Run 'make install', or set LLMTWIN_EMBEDDER to a model directory",
             )
         return Path(found.submodule_search_locations[0]) / "model"
-    if Path(name).is_dir():
-        return Path(name)
-    if name.count("/") != 1 or name.startswith((".", "/", "~")):
-        raise EmbedderMissingError(
-            name, "no such directory", "Set LLMTWIN_EMBEDDER to a model directory or a hub id"
-        )
-    from huggingface_hub import snapshot_download
-
-    return Path(snapshot_download(name, allow_patterns=["*.safetensors", "*.json", "*.txt"]))
+    return directory(name, "LLMTWIN_EMBEDDER", EmbedderMissingError)

@@ -1,14 +1,17 @@
-"""A model hub that speaks the Hugging Face protocol: a directory of files goes up as one commit.
+"""A model hub that speaks the Hugging Face protocol: a directory of files goes up as one commit, a
+small model comes down.
 
 The address is ``HF_ENDPOINT`` and the token ``HF_TOKEN``, as everywhere with this client; neither
-is read or logged here. What comes down is ``base_model``'s, by pinned revision. Authors and their
-assets are not known here.
+is read or logged here. Base models come down by ``base_model``, by pinned revision. Authors and
+their assets are not known here.
 """
 
 from collections.abc import Mapping
 from pathlib import Path
 
 from resources.errors import LlmTwinError
+
+FILES = ["*.safetensors", "*.json", "*.txt"]  # of a model; nothing that runs code
 
 
 class PushRefusedError(LlmTwinError):
@@ -49,3 +52,21 @@ def push(files: Mapping[str, Path], repository: str, message: str) -> str:
             "Check the connection and run it again; nothing is visible before the last step",
         ) from error
     return str(commit.oid)
+
+
+def directory(name: str, setting: str, missing: type[LlmTwinError]) -> Path:
+    """The directory of the model that ``setting`` names: one of this machine, or the files of a
+    hub id, fetched once. Raises ``missing``."""
+    if Path(name).is_dir():
+        return Path(name)
+    if name.count("/") != 1 or name.startswith((".", "/", "~")):
+        raise missing(name, "no such directory", f"Set {setting} to a model directory or a hub id")
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    try:
+        return Path(snapshot_download(name, allow_patterns=FILES))
+    except (HfHubHTTPError, LocalEntryNotFoundError) as error:
+        raise missing(
+            name, "it cannot be fetched", "See that the hub is reachable, or name a directory"
+        ) from error

@@ -5,12 +5,11 @@ in a text is not known here.
 """
 
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 from resources.errors import LlmTwinError
+from resources.hub import directory
 
-FILES = ["*.safetensors", "*.json", "*.txt"]
 LABELS = {"PER", "PERSON"}
 LONGEST = 512  # tokens read at once, of a model that does not say
 OVERLAP = 8  # of the tokens read at once one in so many is read again with the next
@@ -42,7 +41,7 @@ class People:
     def _model(self) -> Any:
         from transformers import AutoModelForTokenClassification, AutoTokenizer, pipeline
 
-        path = _locate(self.name)
+        path = directory(self.name, "LLMTWIN_NAMES", PeopleModelMissingError)
         if not list(path.glob("*.safetensors")):
             raise PeopleModelMissingError(
                 str(path), "no safetensors here", "Point LLMTWIN_NAMES at a model directory"
@@ -61,21 +60,3 @@ class People:
             aggregation_strategy="first",
             stride=tokenizer.model_max_length // OVERLAP,
         )
-
-
-def _locate(name: str) -> Path:
-    if Path(name).is_dir():
-        return Path(name)
-    if name.count("/") != 1 or name.startswith((".", "/", "~")):
-        raise PeopleModelMissingError(
-            name, "no such directory", "Set LLMTWIN_NAMES to a model directory or a hub id"
-        )
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
-
-    try:
-        return Path(snapshot_download(name, allow_patterns=FILES))
-    except (HfHubHTTPError, LocalEntryNotFoundError) as error:
-        raise PeopleModelMissingError(
-            name, "it cannot be fetched", "See that the hub is reachable, or name a directory"
-        ) from error

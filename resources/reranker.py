@@ -6,13 +6,12 @@ nothing of indexes and authors.
 
 from collections.abc import Sequence
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 from resources.errors import LlmTwinError
+from resources.hub import directory
 
 BATCH = 16  # pairs; larger batches pad more and are no faster on a CPU
-FILES = ["*.safetensors", "*.json", "*.txt"]
 
 
 class RerankerMissingError(LlmTwinError):
@@ -39,7 +38,7 @@ class Reranker:
     def _model(self) -> Any:
         from sentence_transformers import CrossEncoder
 
-        path = _locate(self.name)
+        path = directory(self.name, "LLMTWIN_RERANKER", RerankerMissingError)
         if not list(path.glob("*.safetensors")):
             raise RerankerMissingError(
                 str(path), "no safetensors here", "Point LLMTWIN_RERANKER at a model directory"
@@ -51,21 +50,3 @@ def _sigmoid() -> Any:
     import torch
 
     return torch.nn.Sigmoid()
-
-
-def _locate(name: str) -> Path:
-    if Path(name).is_dir():
-        return Path(name)
-    if name.count("/") != 1 or name.startswith((".", "/", "~")):
-        raise RerankerMissingError(
-            name, "no such directory", "Set LLMTWIN_RERANKER to a model directory or a hub id"
-        )
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
-
-    try:
-        return Path(snapshot_download(name, allow_patterns=FILES))
-    except (HfHubHTTPError, LocalEntryNotFoundError) as error:
-        raise RerankerMissingError(
-            name, "it cannot be fetched", "See that the hub is reachable, or name a directory"
-        ) from error

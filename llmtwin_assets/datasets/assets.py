@@ -1,7 +1,7 @@
 """The instruct data set."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import dagster as dg
 
@@ -17,12 +17,9 @@ from llmtwin_assets.features.assets import (
 from llmtwin_assets.features.words import length
 from llmtwin_assets.records import Document, InstructSample, from_frame, to_frame
 from llmtwin_assets.settings import Settings
-from llmtwin_assets.steps import Facts, Step, author_asset, save_plots, save_table
+from llmtwin_assets.steps import Facts, Step, author_asset, read_table, save_plots, save_table
 from resources.artifacts import ArtifactStore, Version, sha256
 from resources.chat_model import open_chat_model
-
-if TYPE_CHECKING:
-    import polars as pl
 
 SAMPLES = "samples.parquet"
 DROPPED = "dropped.parquet"  # the same columns, reason and detail
@@ -73,13 +70,6 @@ def instruct_dataset(
 def read_samples(version: Version) -> list[InstructSample]:
     """The rows of a version of instruct_dataset."""
     return from_frame(InstructSample, read_table(version, SAMPLES))
-
-
-def read_table(version: Version, name: str) -> "pl.DataFrame":
-    """A table of a version of instruct_dataset, ``SAMPLES`` or ``DROPPED``, as a frame."""
-    import polars as pl
-
-    return pl.read_parquet(version.file(name))
 
 
 def _candidates(version: Version) -> list[InstructSample]:

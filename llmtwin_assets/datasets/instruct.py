@@ -75,7 +75,6 @@ def _sample(
     if asked is not None:
         kind, instruction = "answer", document.text[span.start : asked].strip()
         span = Span(asked + _blanks(document.text, asked), span.end)
-        answer = document.text[span.start : span.end]
     elif before is not None and number % 4 == 3:
         kind, instruction = "continue", CONTINUE.format(before=_last_sentence(document, before))
     else:
@@ -86,8 +85,17 @@ def _sample(
         instruction = WRITE[number % len(WRITE)].format(
             phrases=_listed(phrases), title=document.title
         )
+    id_ = content_id(document.id, str(span.start), str(span.end), document.raw_hash)
+    return authored(id_, document, span, kind, instruction, WRITTEN_BY)
+
+
+def authored(
+    id_: str, document: Document, span: Span, kind: str, instruction: str, written_by: str
+) -> InstructSample:
+    """The sample whose answer is a span of the author's document."""
+    answer = document.text[span.start : span.end]
     return InstructSample(
-        id=content_id(document.id, str(span.start), str(span.end), document.raw_hash),
+        id=id_,
         document_id=document.id,
         split=document.split,
         kind=kind,
@@ -96,7 +104,7 @@ def _sample(
         start=span.start,
         end=span.end,
         origin="author",
-        written_by=WRITTEN_BY,
+        written_by=written_by,
         language=language_of(answer),
     )
 

@@ -13,8 +13,8 @@ from typing import Any
 
 from pydantic import BaseModel, Field, create_model, field_validator
 
+from llmtwin_assets.datasets.instruct import authored
 from llmtwin_assets.datasets.passages import Span, passages
-from llmtwin_assets.features.language import language_of
 from llmtwin_assets.features.words import length, ngrams, words
 from llmtwin_assets.records import Document, InstructSample, content_id
 from resources.chat_model import ChatModel, Cost, Failure, Prompt, Reply
@@ -182,21 +182,10 @@ def _schema(item: Item) -> Any:
 
 
 def _row(item: Item, reply: Reply, model: str) -> InstructSample:
-    text = reply.parsed.text
-    answer, span = item.answer, item.span
-    return InstructSample(
-        id=content_id(VERSION, item.document.id, item.name, str(span.start), str(span.end), text),
-        document_id=item.document.id,
-        split=item.document.split,
-        kind=item.name,
-        instruction=item.kind.instruction.format(text=text, title=item.document.title),
-        answer=answer,
-        start=span.start,
-        end=span.end,
-        origin="author",
-        written_by=model,
-        language=language_of(answer),
-    )
+    text, document, span = reply.parsed.text, item.document, item.span
+    id_ = content_id(VERSION, document.id, item.name, str(span.start), str(span.end), text)
+    instruction = item.kind.instruction.format(text=text, title=document.title)
+    return authored(id_, document, span, item.name, instruction, model)
 
 
 def figures(taught: Taught) -> dict[str, float]:

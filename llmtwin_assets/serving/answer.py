@@ -5,17 +5,13 @@ It knows language models only by ``LanguageModels`` and passages only by the ret
 and files are not known here.
 """
 
-import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import date
-from functools import partial
 from typing import Any, Literal
 
 from llmtwin_assets.records import Document, Passage
-from llmtwin_assets.retrieval import search
 from llmtwin_assets.serving.citations import Citing
 from llmtwin_assets.serving.fitting import WINDOW, Fitted, Turn, fit
 from llmtwin_assets.serving.language_models import (
@@ -25,12 +21,9 @@ from llmtwin_assets.serving.language_models import (
     Writing,
 )
 from llmtwin_assets.serving.links import WithoutLinks
+from llmtwin_assets.serving.retriever import Retriever
 from llmtwin_assets.serving.sources import shown_url, sources
-from resources.embedder import Embedder
-from resources.vectors import VectorStore
 
-PASSAGES = 3
-WAITING = 8  # questions that may wait for the chat model at once
 BASE = "base"  # what engines call the base model
 MARGIN = 1.05  # on top of the engine's own count, when the estimate was too low
 
@@ -56,38 +49,6 @@ class Ask:
     def model(self) -> str:
         """The engine's name of the model."""
         return self.author if self.variant == "twin" else BASE
-
-
-class Retriever:
-    """Passages of an author for a question, found beside the event loop: one thread, because the
-    tokenizer of the embedding model is not made for several; others wait for the chat model."""
-
-    def __init__(
-        self, vectors: VectorStore, embedder: Embedder, steps: search.Steps = search.DEFAULT
-    ) -> None:
-        self._vectors, self._embedder, self._steps = vectors, embedder, steps
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="retrieval")
-        self._waiting = ThreadPoolExecutor(WAITING, thread_name_prefix="understanding")
-
-    async def passages(self, author: str, question: str) -> list[Passage]:
-        """The best passages, best first; raises ``NoIndexError``."""
-        loop, pool = asyncio.get_running_loop(), self._waiting if self._steps.chat else self._pool
-        understood = await loop.run_in_executor(pool, search.understand, question, self._steps)
-        return await loop.run_in_executor(
-            self._pool, partial(search.find, steps=self._steps), author, understood, PASSAGES,
-            self._vectors, self._embedder,
-        )  # fmt: skip
-
-    async def warm(self) -> None:
-        """Load the embedding model, so that the first question does not wait for it."""
-        await asyncio.get_running_loop().run_in_executor(
-            self._pool, self._embedder.embed, ["a first text"]
-        )
-
-    def close(self) -> None:
-        """Let the threads go."""
-        for pool in (self._pool, self._waiting):
-            pool.shutdown(wait=False, cancel_futures=True)
 
 
 class Answer:

@@ -18,10 +18,6 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import FileResponse, JSONResponse, Response
 
-from llmtwin_assets.retrieval.chat import asking, chat_model
-from llmtwin_assets.retrieval.parents import current_texts
-from llmtwin_assets.retrieval.search import steps_for
-from llmtwin_assets.serving.answer import Retriever
 from llmtwin_assets.serving.authors_routes import add_author_routes, add_model_routes
 from llmtwin_assets.serving.chat import add_chat_routes, refusal
 from llmtwin_assets.serving.engine_client import EngineClient
@@ -31,14 +27,13 @@ from llmtwin_assets.serving.metrics import Counting, Metrics
 from llmtwin_assets.serving.monitor import Monitor
 from llmtwin_assets.serving.rates import Rate
 from llmtwin_assets.serving.refusals import ApiError, body
+from llmtwin_assets.serving.retriever import open_retriever
 from llmtwin_assets.serving.service import Service, beside
 from llmtwin_assets.serving.twins import Twins
 from llmtwin_assets.settings import Settings
 from resources.artifacts import open_artifacts
-from resources.embedder import Embedder
 from resources.errors import LlmTwinError
 from resources.interactions import open_interactions
-from resources.vectors import open_vectors
 
 PAGE = Path(__file__).parent / "page"
 ASSETS = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
@@ -101,15 +96,7 @@ def _service(
     return Service(
         twins=Twins(settings),
         engine=EngineClient(engine_url, engine_key),
-        retriever=Retriever(
-            open_vectors(settings.vectors_url),
-            Embedder(settings.embedder),
-            steps_for(
-                settings.reranker,
-                asking(chat_model(settings.home), waiting=True),
-                current_texts(open_artifacts(settings.artifacts_url)),
-            ),
-        ),
+        retriever=open_retriever(settings, open_artifacts(settings.artifacts_url)),
         monitor=monitor,
         interactions=open_interactions(settings.interactions_url),
         metrics=Metrics(),

@@ -4,19 +4,15 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 
-from llmtwin_assets.retrieval.chat import asking, chat_model
-from llmtwin_assets.retrieval.parents import current_texts
-from llmtwin_assets.retrieval.search import steps_for
-from llmtwin_assets.serving.answer import Answer, Ask, Retriever, answering
+from llmtwin_assets.serving.answer import Answer, Ask, answering
 from llmtwin_assets.serving.endpoint import serving
 from llmtwin_assets.serving.engine import ContextTooLongError, Engine, Generation
 from llmtwin_assets.serving.engine import Options as EngineOptions
 from llmtwin_assets.serving.language_models import Options, Writing, too_long
+from llmtwin_assets.serving.retriever import open_retriever
 from llmtwin_assets.settings import Settings
 from resources import base_model
 from resources.artifacts import open_artifacts
-from resources.embedder import Embedder
-from resources.vectors import open_vectors
 
 
 class InProcess:
@@ -63,15 +59,7 @@ def ask_here(settings: Settings, author: str, question: str, show: Callable[[str
     endpoint = serving(artifacts, author)
     ask = Ask(author, endpoint.name, question, version=endpoint.version)
     engine = Engine(artifacts, lambda: base_model.resolve(settings.base_model, settings.models))
-    retriever = Retriever(
-        open_vectors(settings.vectors_url),
-        Embedder(settings.embedder),
-        steps_for(
-            settings.reranker,
-            asking(chat_model(settings.home), waiting=True),
-            current_texts(artifacts),
-        ),
-    )
+    retriever = open_retriever(settings, artifacts)
 
     async def asked() -> Answer:
         async with answering(ask, InProcess(engine), retriever) as answer:

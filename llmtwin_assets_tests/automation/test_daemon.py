@@ -2,14 +2,13 @@
 
 import os
 import random
-import signal
 import sqlite3
 import subprocess
 import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 import dagster as dg
@@ -18,6 +17,7 @@ import pytest
 from llmtwin_assets.automation.lost_runs import end_lost_runs
 from llmtwin_assets.automation.sensors import TRIES
 from llmtwin_assets.settings import PROJECT
+from llmtwin_assets_tests.dagster_daemon import running_daemon
 from llmtwin_assets_tests.writing import authors_yaml
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -55,20 +55,11 @@ def environment(home: Path) -> dict[str, str]:
 
 @contextmanager
 def daemon(home: Path) -> Iterator[None]:
-    """Dagster's daemon, killed at the end with all it started, as when a machine stops."""
+    """Dagster's daemon, after what a machine does that starts again."""
     with dg.DagsterInstance.from_config(str(home)) as instance:
         end_lost_runs(instance)
-    command = [sys.executable, "-m", "dagster._daemon", "run", "-f", "location.py"]
-    with (home / "daemon.log").open("ab") as log:
-        process = subprocess.Popen(
-            command, env=environment(home), cwd=home, stdout=log, stderr=log, start_new_session=True
-        )
-    try:
+    with running_daemon(home, environment(home)):
         yield
-    finally:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
 
 
 def stored(home: Path) -> int:
