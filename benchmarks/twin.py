@@ -34,10 +34,10 @@ from llmtwin_assets.evaluation.checks import judges
 from llmtwin_assets.evaluation.contexts import FEW_SHOT, PASSAGES, gather, write_contexts
 from llmtwin_assets.evaluation.figures import BASE, HELD_OUT, RAG, SFT, TWIN, Figures, figures
 from llmtwin_assets.evaluation.intervals import student
-from llmtwin_assets.evaluation.measure import ANSWERS, read_answers
+from llmtwin_assets.evaluation.measure import ANSWERS, MEASURED, read_answers
 from llmtwin_assets.features.assets import read_documents
 from llmtwin_assets.overview import FEATURES
-from llmtwin_assets.records import InstructSample, Passage, PreferenceSample, to_frame
+from llmtwin_assets.records import Document, InstructSample, Passage, PreferenceSample, to_frame
 from llmtwin_assets.retrieval.search import retrieve
 from llmtwin_assets.settings import Settings, from_environment
 from llmtwin_assets.training import preferences
@@ -69,7 +69,10 @@ class Bench:
         self.name = AuthorsFile(self.settings.authors_file).read().author(author).name
         data = steps.current(self.artifacts, author, "instruct_dataset")
         self.samples_file = data.file(SAMPLES)
+        self.contexts = home / "contexts.json"
         self.samples: list[InstructSample] = read_samples(data)
+        cleaned = steps.current(self.artifacts, author, "cleaned_documents")
+        self.documents: list[Document] = read_documents(cleaned)
 
     def stage(self, name: str, module: str, spec: dict[str, Any]) -> Path:
         """The directory of a script's output; the script runs unless it has finished before."""
@@ -87,20 +90,20 @@ class Bench:
         )
         return folder
 
-    def sft(self, plan: Recipe) -> Path:
-        """The model after SFT."""
+    def sft(self, plan: Recipe, name: str = "", samples: Path | None = None) -> Path:
+        """The model after SFT, on other ``samples`` than the author's data set where given."""
         spec = {
             "base": str(self.base),
-            "samples": str(self.samples_file),
+            "samples": str(samples or self.samples_file),
             "author_name": self.name,
             "recipe": asdict(plan),
         }
         folder = self.stage(
-            f"sft-{plan.sft_method}-{plan.seed}", "llmtwin_assets.training.sft", spec
+            f"sft-{name or plan.sft_method}-{plan.seed}", "llmtwin_assets.training.sft", spec
         )
         return folder / "model"
 
-    def dpo(self, plan: Recipe, model: Path) -> Path:
+    def dpo(self, plan: Recipe, model: Path, name: str = "") -> Path:
         """The model after DPO on its own samples."""
         asked = preferences.choose(self.samples, plan.preference_pairs)
         prompts = [preferences.as_prompt(each, plan.preference_tokens) for each in asked]
@@ -125,29 +128,32 @@ class Bench:
             "author_name": self.name,
             "recipe": asdict(plan),
         }
-        return self.stage(f"dpo-{plan.seed}", "llmtwin_assets.training.dpo", spec) / "model"
+        stage = "-".join(filter(None, ("dpo", name, str(plan.seed))))
+        return self.stage(stage, "llmtwin_assets.training.dpo", spec) / "model"
 
-    def answers(self, plan: Recipe, systems: dict[str, dict[str, Any]]) -> Path:
+    def answers(
+        self, plan: Recipe, systems: dict[str, dict[str, Any]], name: str = "answers"
+    ) -> Path:
         """What every system wrote and how it was measured, for one seed."""
-        contexts = self.home / "contexts.json"
         vectors = open_vectors(self.settings.vectors_url)
         embedder = Embedder(self.settings.embedder)
 
         def find(question: str) -> list[Passage]:
             return retrieve(self.author, question, SHOWN, vectors, embedder, "train")
 
-        write_contexts(contexts, gather(self.samples, plan.eval_prompts, find))
+        write_contexts(self.contexts, gather(self.samples, plan.eval_prompts, find))
         spec = {
             "systems": systems,
-            "contexts": str(contexts),
+            "contexts": str(self.contexts),
             "author_name": self.name,
             "samples": str(self.samples_file),
             "prompts": plan.eval_prompts,
             "tokens": plan.eval_tokens,
             "seed": plan.seed,
             "canaries": plan.sft_canaries,
+            "earlier": [str(self.home / "stages" / f"answers-{plan.seed}" / MEASURED)],
         }
-        return self.stage(f"answers-{plan.seed}", "llmtwin_assets.evaluation.measure", spec)
+        return self.stage(f"{name}-{plan.seed}", "llmtwin_assets.evaluation.measure", spec)
 
 
 def train(bench: Bench, plan: Recipe) -> dict[str, Path]:
@@ -172,8 +178,7 @@ def systems(bench: Bench, trained: dict[str, Path]) -> dict[str, dict[str, Any]]
 def score(bench: Bench, plan: Recipe, answers: Path) -> Figures:
     """All figures of one seed's answers."""
     measured = json.loads((answers / "result.json").read_text("utf-8"))["systems"]
-    documents = read_documents(steps.current(bench.artifacts, bench.author, "cleaned_documents"))
-    train = [document.text for document in documents if document.split == "train"]
+    train = [document.text for document in bench.documents if document.split == "train"]
     writers = ReferenceWriters(bench.settings.reference_writers).load()
     return figures(measured, read_answers(answers / ANSWERS), train, writers, plan.seed)
 

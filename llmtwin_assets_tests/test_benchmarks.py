@@ -7,7 +7,7 @@ import dagster as dg
 import polars as pl
 import pytest
 
-from benchmarks import datasets
+from benchmarks import choices, datasets
 from benchmarks.orchestration import REPEATS, one_more
 from benchmarks.output import emit, goal
 from benchmarks.retrieval import coverage, ndcg, ratio, reference_chunks
@@ -92,6 +92,35 @@ def test_the_interval_over_few_seeds_is_students() -> None:
     assert found["high"] - found["value"] == pytest.approx(2.92 * 0.1 / 3**0.5, abs=1e-3)
     one = over_seeds([{"value": 0.5, "low": 0.4, "high": 0.6}])
     assert one == {"value": 0.5, "low": 0.4, "high": 0.6}
+
+
+def test_a_choice_is_paired_with_the_unchanged_recipe_by_seed() -> None:
+    plain = [{"nats": 3.0}, {"nats": 3.4}, {"nats": 3.2}]
+    own = [
+        {"nats": each["nats"] - apart} for each, apart in zip(plain, (0.1, 0.2, 0.3), strict=True)
+    ]
+    found = choices.paired(own, plain)["nats"]
+    assert (found["value"], found["difference"]) == (3.0, -0.2)
+    reach = 2.92 * 0.1 / 3**0.5
+    assert found["interval"] == pytest.approx([-0.2 - reach, -0.2 + reach], abs=1e-3)
+    assert "interval" not in choices.paired(own[:1], plain[:1])["nats"]
+
+
+def test_rows_without_filters_are_more_but_hold_nothing_held_out() -> None:
+    rng = random.Random(5)
+    texts = ["\n\n".join(paragraph(rng) for _ in range(4)) for _ in range(3)]
+    texts.append(f"{texts[0]}\n\n{texts[2]}")  # a copy of one that is learned, and of one held out
+    documents = [
+        Document(
+            id=f"d{n}", kind="article", url="", title=f"Of matter {n}", published=None, text=text,
+            search=text, raw_hash="", split="held-out" if n == 2 else "train",
+        )
+        for n, text in enumerate(texts)
+    ]  # fmt: skip
+    good, every = datasets.made(documents), choices.unfiltered(documents)
+    assert {row.id for row in good} < {row.id for row in every}
+    copied = {row.id for row in every if row.split == "train" and row.answer in texts[2]}
+    assert not copied
 
 
 def test_a_data_set_is_counted_apart_from_the_code_that_makes_it() -> None:

@@ -16,6 +16,7 @@ from llmtwin_assets.records import Document, InstructSample, content_id
 
 VERSION = "instruct-3"
 WRITTEN_BY = "rules"
+PER_PASSAGE = 1  # instructions
 
 WRITE = (
     "Write a paragraph about {phrases}, for a piece titled “{title}”.",
@@ -29,9 +30,10 @@ def candidates(
     documents: Iterable[Document],
     unchanged: Collection[str] = (),
     before: Iterable[InstructSample] = (),
+    per_passage: int = PER_PASSAGE,
 ) -> list[InstructSample]:
-    """One sample for each prose passage of each document; those of ``unchanged`` documents (ids)
-    are taken from ``before``."""
+    """Up to ``per_passage`` samples for each prose passage of each document, which ask different
+    things; those of ``unchanged`` documents (ids) are taken from ``before``."""
     old: dict[str, list[InstructSample]] = {}
     for sample in before:
         old.setdefault(sample.document_id, []).append(sample)
@@ -40,7 +42,7 @@ def candidates(
         if document.id in unchanged:
             made += old.get(document.id, [])
         else:
-            made += _of_document(document)
+            made += _of_document(document, per_passage)
     return made
 
 
@@ -58,35 +60,41 @@ def leaks(sample: InstructSample, held: set[tuple[str, ...]]) -> bool:
     return not held.isdisjoint(ngrams(words(f"{sample.instruction} . {sample.answer}")))
 
 
-def _of_document(document: Document) -> Iterator[InstructSample]:
+def _of_document(document: Document, per_passage: int) -> Iterator[InstructSample]:
     before: Span | None = None
     for number, span in enumerate(passages(document.text)):
-        sample = _sample(document, span, before, number)
+        asked = list(_asked(document, span, before, number))
+        for place, (kind, instruction, answer) in enumerate(asked[:per_passage]):
+            own = (kind, instruction) if place else ()  # the first of a passage needs no telling
+            id_ = content_id(
+                document.id, str(answer.start), str(answer.end), document.raw_hash, *own
+            )
+            yield authored(id_, document, answer, kind, instruction, WRITTEN_BY)
         before = span
-        if sample is not None:
-            yield sample
 
 
-def _sample(
+def _asked(
     document: Document, span: Span, before: Span | None, number: int
-) -> InstructSample | None:
-    answer = document.text[span.start : span.end]
+) -> Iterator[tuple[str, str, Span]]:
+    """Kind, instruction and answer of everything that rules can ask of a passage, the kinds in turn
+    from passage to passage."""
     asked = _question(document.text, span)
     if asked is not None:
-        kind, instruction = "answer", document.text[span.start : asked].strip()
+        question = document.text[span.start : asked].strip()
         span = Span(asked + _blanks(document.text, asked), span.end)
-    elif before is not None and number % 4 == 3:
-        kind, instruction = "continue", CONTINUE.format(before=_last_sentence(document, before))
-    else:
-        phrases = key_phrases(answer, 3)
-        if not phrases:
-            return None
-        kind = "write"
-        instruction = WRITE[number % len(WRITE)].format(
-            phrases=_listed(phrases), title=document.title
-        )
-    id_ = content_id(document.id, str(span.start), str(span.end), document.raw_hash)
-    return authored(id_, document, span, kind, instruction, WRITTEN_BY)
+        yield "answer", question, span
+    go_on = (
+        ("continue", CONTINUE.format(before=_last_sentence(document, before))) if before else None
+    )
+    if asked is None and go_on and number % 4 == 3:
+        yield *go_on, span
+        go_on = None
+    phrases = key_phrases(document.text[span.start : span.end], 3)
+    for turn in range(len(WRITE)) if phrases else ():
+        form = WRITE[(number + turn) % len(WRITE)]
+        yield "write", form.format(phrases=_listed(phrases), title=document.title), span
+        if asked is None and go_on and turn == 0:
+            yield *go_on, span
 
 
 def authored(

@@ -139,6 +139,20 @@ def test_samples_are_the_same_on_every_run() -> None:
     assert samples(corpus()) == samples(corpus())
 
 
+def test_a_passage_can_be_asked_for_in_several_ways() -> None:
+    documents = corpus()
+    one, three = candidates(documents), candidates(documents, per_passage=3)
+    assert one == [row for row in three if row.id in {each.id for each in one}]
+    asked: dict[tuple[str, int], set[str]] = {}
+    for row in three:
+        asked.setdefault((row.document_id, row.start), set()).add(row.instruction)
+    assert {len(each) for each in asked.values()} == {3}
+    assert len({row.id for row in three}) == len(three) == 3 * len(one)
+    assert {"write", "continue"} <= {row.kind for row in three}
+    good = kept(three, documents)
+    assert len(good) > 2.5 * len(samples(documents))
+
+
 def test_candidates_of_unchanged_documents_are_taken_over() -> None:
     documents = corpus()
     before = candidates(documents)

@@ -1,0 +1,188 @@
+"""What single choices of data and recipe are worth, judged by the twin that they make.
+
+    python -m benchmarks.choices [--author james-madison] [--seeds 3] [--recipe full] [--home DIR]
+                                 [--only NAME ...]
+
+Every choice changes one thing of the recipe, at the same budget of tokens and from the same seeds,
+and its twin answers the same held-out prompts as the unchanged one's: by itself, and with retrieved
+passages before the question. Printed for each: nats per token of the author's unseen text, style
+gains (0 is the base model, 1 the author's own unseen text), copies, and the share of sentences that
+the passages support; beside each figure its difference to the unchanged recipe, paired by seed,
+with Student's t interval once there are two seeds. A choice that is no better is not worth having.
+
+``full`` is judged by two passes over the example author; ``--home`` may be that of
+``benchmarks.twin``, whose trainings are then not done again. Finished stages are kept.
+"""
+
+import argparse
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any
+
+from benchmarks.output import emit, progress
+from benchmarks.twin import Bench, score
+from llmtwin_assets.datasets import duplicates, instruct, quality
+from llmtwin_assets.evaluation.assets import foreign_texts
+from llmtwin_assets.evaluation.contexts import FEW_SHOT, PASSAGES, read_contexts
+from llmtwin_assets.evaluation.figures import BASE
+from llmtwin_assets.evaluation.figures import FEW_SHOT as PROMPTED
+from llmtwin_assets.evaluation.intervals import student
+from llmtwin_assets.evaluation.knowledge import support
+from llmtwin_assets.evaluation.measure import ANSWERS, read_answers
+from llmtwin_assets.records import Document, InstructSample, to_frame
+from llmtwin_assets.training.recipes import Recipe, recipe
+from resources.embedder import Embedder
+
+PLAIN = "as it is"
+GROUNDED = " with passages"
+Rows = list[InstructSample]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One thing done otherwise: the rows to learn, or fields of the recipe."""
+
+    rows: Callable[[list[Document]], Rows] | None = None
+    changed: Mapping[str, Any] = field(default_factory=dict)
+    preferred: bool = False  # whether what is judged is the model after DPO
+
+
+def of_kinds(count: int) -> Callable[[list[Document]], Rows]:
+    """Up to so many instructions for each passage."""
+
+    def rows(documents: list[Document]) -> Rows:
+        candidates = to_frame(InstructSample, instruct.candidates(documents, per_passage=count))
+        kept = set(quality.judged(candidates, _held_out(documents)).kept["id"])
+        every = instruct.candidates(documents, per_passage=count)
+        return [row for row in every if row.id in kept]
+
+    return rows
+
+
+def unfiltered(documents: list[Document]) -> Rows:
+    """Every candidate, good or bad, but none that holds held-out text."""
+    every = instruct.candidates(documents)
+    frame = to_frame(InstructSample, every)
+    leaks = duplicates.contaminated(frame, _held_out(documents), duplicates.likeness(frame))
+    return [row for row, leak in zip(every, leaks, strict=True) if leak is None]
+
+
+CHOICES = {
+    "two instructions a passage": Choice(rows=of_kinds(2)),
+    "three instructions a passage": Choice(rows=of_kinds(3)),
+    "without filters": Choice(rows=unfiltered),
+    "learning rate 5e-5": Choice(changed={"sft_learning_rate": 5e-5}),
+    "learning rate 2e-4": Choice(changed={"sft_learning_rate": 2e-4}),
+    "batch of 2": Choice(changed={"sft_batch_size": 2}),
+    "batch of 8": Choice(changed={"sft_batch_size": 8}),
+    "cosine schedule": Choice(changed={"schedule": "cosine"}),
+    "dpo": Choice(preferred=True),
+    "dpo, beta .05": Choice(changed={"dpo_beta": 0.05}, preferred=True),
+    "dpo, beta .3": Choice(changed={"dpo_beta": 0.3}, preferred=True),
+    "dpo, likelihood 1": Choice(changed={"dpo_nll_weight": 1.0}, preferred=True),
+    "dpo, learning rate 2e-4": Choice(changed={"dpo_learning_rate": 2e-4}, preferred=True),
+    "dpo, all weights": Choice(
+        changed={"dpo_method": "full", "dpo_learning_rate": 1e-5}, preferred=True
+    ),
+}
+
+
+def _held_out(documents: list[Document]) -> list[str]:
+    return [document.text for document in documents if document.split == "held-out"]
+
+
+def train(bench: Bench, plan: Recipe, name: str, choice: Choice) -> Path:
+    """The model that a choice makes. What the choice leaves as it was is trained once."""
+    changed = replace(plan, **choice.changed)
+    if choice.preferred:
+        return bench.dpo(changed, bench.sft(plan), name="" if name == "dpo" else slug(name))
+    if choice.rows is None:
+        return bench.sft(changed, name=slug(name) if choice.changed else "")
+    file = bench.home / "rows" / f"{slug(name)}.parquet"
+    if not file.is_file():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        to_frame(InstructSample, choice.rows(bench.documents)).write_parquet(file)
+    return bench.sft(changed, name=slug(name), samples=file)
+
+
+def slug(name: str) -> str:
+    """A choice's name in the name of a directory."""
+    return "".join(letter if letter.isalnum() else "-" for letter in name)
+
+
+def judge(bench: Bench, plan: Recipe, models: Mapping[str, Path]) -> dict[str, dict[str, float]]:
+    """Choice -> its figures, for one seed."""
+    base = str(bench.base)
+    systems: dict[str, dict[str, Any]] = {
+        BASE: {"model": base, "probe": True},
+        PROMPTED: {"model": base, "context": FEW_SHOT},
+    }
+    for name, model in models.items():
+        systems[name] = {"model": str(model), "probe": True}
+        systems[name + GROUNDED] = {"model": str(model), "context": PASSAGES}
+    folder = bench.answers(plan, systems, name="choices")
+    found = score(bench, plan, folder)
+    written = read_answers(folder / ANSWERS)
+    given = read_contexts(bench.contexts).passages
+    embed = Embedder(bench.settings.embedder).embed
+    judged = {}
+    for name in models:
+        said = [row for row in written if row["system"] == name + GROUNDED]
+        near = [[each.text for each in given[row["sample_id"]]] for row in said]
+        backed = support(
+            [row["text"] for row in said], near, foreign_texts(near, bench.documents), embed
+        )
+        judged[name] = {
+            "nats": found["systems"][name]["nats"],
+            **{f"gain ({m})": g["value"] for m, g in found["style"]["gains"][name].items()},
+            "copied 8-grams": found["copied_8grams"][name],
+            **({"supported": backed["supported"]["value"]} if backed else {}),
+        }
+    return judged
+
+
+def paired(own: list[dict[str, float]], plain: list[dict[str, float]]) -> dict[str, Any]:
+    """The mean of each figure that every seed has, and its difference to the unchanged recipe's
+    with an interval."""
+    result: dict[str, Any] = {}
+    for figure in [name for name in own[0] if all(name in each for each in (*own, *plain))]:
+        apart = [a[figure] - b[figure] for a, b in zip(own, plain, strict=True)]
+        found: dict[str, Any] = {
+            "value": round(fmean(each[figure] for each in own), 4),
+            "difference": round(fmean(apart), 4),
+        }
+        if len(apart) > 1:
+            reach = student(len(apart) - 1) * stdev(apart) / len(apart) ** 0.5
+            found["interval"] = [round(fmean(apart) - reach, 4), round(fmean(apart) + reach, 4)]
+        result[figure] = found
+    return result
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Run the benchmark and print its object."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--author", default="james-madison")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--recipe", default="full")
+    parser.add_argument("--home", type=Path, default=Path(".llmtwin/benchmarks/twin"))
+    parser.add_argument("--only", nargs="+", choices=CHOICES, default=list(CHOICES))
+    options = parser.parse_args(argv)
+    plan = recipe(options.recipe)
+    bench = Bench(options.author, options.home.resolve())
+    chosen = {PLAIN: Choice(), **{name: CHOICES[name] for name in options.only}}
+    seeds = []
+    for seed in range(plan.seed, plan.seed + options.seeds):
+        seeded = replace(plan, seed=seed)
+        models = {name: train(bench, seeded, name, each) for name, each in chosen.items()}
+        seeds.append(judge(bench, seeded, models))
+        progress(json.dumps(seeds[-1]))
+    plain = [each[PLAIN] for each in seeds]
+    results = {name: paired([each[name] for each in seeds], plain) for name in chosen}
+    emit("choices", f"{options.author}, recipe {plan.name}, {options.seeds} seeds", results, {})
+
+
+if __name__ == "__main__":
+    main()
