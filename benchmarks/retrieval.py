@@ -45,8 +45,8 @@ from llmtwin_assets.features import chunk, index
 from llmtwin_assets.features.clean import clean, search_form
 from llmtwin_assets.features.split import sentences
 from llmtwin_assets.records import Document
+from llmtwin_assets.retrieval.deployed import PASSAGES
 from llmtwin_assets.retrieval.search import DEFAULT, Steps, retrieve
-from llmtwin_assets.serving.retriever import PASSAGES
 from resources.embedder import Embedder
 from resources.reranker import Reranker
 from resources.vectors import EdgeVectors

@@ -31,16 +31,22 @@ from llmtwin_assets import steps
 from llmtwin_assets.authors import AuthorsFile
 from llmtwin_assets.datasets.assets import SAMPLES, read_samples
 from llmtwin_assets.evaluation.checks import judges
-from llmtwin_assets.evaluation.contexts import FEW_SHOT, PASSAGES, gather, write_contexts
+from llmtwin_assets.evaluation.contexts import (
+    FEW_SHOT,
+    PASSAGES,
+    Before,
+    gather,
+    write_contexts,
+)
 from llmtwin_assets.evaluation.figures import BASE, HELD_OUT, RAG, SFT, TWIN, Figures, figures
 from llmtwin_assets.evaluation.intervals import student
 from llmtwin_assets.evaluation.measure import ANSWERS, MEASURED, read_answers
 from llmtwin_assets.features.assets import read_documents
 from llmtwin_assets.overview import FEATURES
-from llmtwin_assets.records import Document, InstructSample, Passage, PreferenceSample, to_frame
-from llmtwin_assets.retrieval.search import retrieve
+from llmtwin_assets.records import Document, InstructSample, PreferenceSample, to_frame
+from llmtwin_assets.retrieval.deployed import deployed_steps
 from llmtwin_assets.settings import Settings, from_environment
-from llmtwin_assets.training import preferences
+from llmtwin_assets.training import models, preferences
 from llmtwin_assets.training.recipes import Recipe, recipe
 from llmtwin_assets.training.sample import whole_lines
 from resources import base_model
@@ -50,7 +56,6 @@ from resources.embedder import Embedder
 from resources.reference_writers import ReferenceWriters
 from resources.vectors import open_vectors
 
-SHOWN = 3  # passages before a question
 DATA = ["raw_articles", "raw_posts", "raw_repositories", *FEATURES, "instruct_dataset"]
 
 
@@ -138,10 +143,9 @@ class Bench:
         vectors = open_vectors(self.settings.vectors_url)
         embedder = Embedder(self.settings.embedder)
 
-        def find(question: str) -> list[Passage]:
-            return retrieve(self.author, question, SHOWN, vectors, embedder, "train")
-
-        write_contexts(self.contexts, gather(self.samples, plan.eval_prompts, find))
+        steps, window = deployed_steps(self.settings, self.artifacts), models.window(self.base)
+        before = Before(self.author, self.name, steps, vectors, embedder, plan.eval_tokens, window)
+        write_contexts(self.contexts, gather(self.samples, plan.eval_prompts, before))
         spec = {
             "systems": systems,
             "contexts": str(self.contexts),

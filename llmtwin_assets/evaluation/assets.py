@@ -12,15 +12,22 @@ import dagster as dg
 from llmtwin_assets.authors import AuthorsFile
 from llmtwin_assets.datasets.assets import instruct_dataset, read_samples
 from llmtwin_assets.evaluation import ares, figures, labels, page, panel, ragas_scores
-from llmtwin_assets.evaluation.contexts import FEW_SHOT, PASSAGES, gather, write_contexts
+from llmtwin_assets.evaluation.contexts import (
+    FEW_SHOT,
+    PASSAGES,
+    Before,
+    gather,
+    write_contexts,
+)
 from llmtwin_assets.evaluation.impostors import impostors
 from llmtwin_assets.evaluation.knowledge import support
 from llmtwin_assets.evaluation.measure import ANSWERS, MEASURED, read_answers
 from llmtwin_assets.features.assets import cleaned_documents, embeddings, read_documents
-from llmtwin_assets.records import Document, InstructSample, Passage
-from llmtwin_assets.retrieval.search import retrieve
+from llmtwin_assets.records import Document, InstructSample
+from llmtwin_assets.retrieval.deployed import decisive, deployed_steps
 from llmtwin_assets.settings import Settings
 from llmtwin_assets.steps import GPU, OWNERS, Facts, Step, author_asset, save_plots
+from llmtwin_assets.training import models
 from llmtwin_assets.training.assets import base_model, quantized_checkpoint, sft_checkpoint
 from llmtwin_assets.training.recipes import from_mapping
 from resources import base_model as base_models
@@ -33,7 +40,6 @@ from resources.reference_writers import ReferenceWriters
 from resources.vectors import VectorStore
 
 REPORT, ENDPOINT = "eval_report", "endpoint"
-SHOWN = 3  # passages before a question
 
 reference_writers = dg.AssetSpec(
     "reference_writers",
@@ -45,7 +51,7 @@ reference_writers = dg.AssetSpec(
 
 @author_asset(
     "evaluation",
-    "report-5",
+    "report-6",
     {"pytorch", "scikitlearn"},
     deps=[
         base_model,
@@ -85,6 +91,7 @@ def eval_report(
         "sft": sft.digest,
         "twin": twin.digest,
         "index": index.digest,
+        "passages": decisive(settings),
         "writers": writers.digest(),
         "prompts": [plan.eval_prompts, plan.eval_tokens, plan.eval_style, plan.seed],
     }
@@ -105,16 +112,16 @@ def eval_report(
         deployed = None
 
     def build(folder: Path) -> Facts:
-        def find(question: str) -> list[Passage]:
-            return retrieve(step.author, question, SHOWN, vectors, embedder, "train")
+        steps, window = deployed_steps(settings, artifacts), models.window(base)
+        before = Before(step.author, name, steps, vectors, embedder, plan.eval_tokens, window)
 
         def look_up(question: str) -> list[str]:
-            return [passage.text for passage in find(question)]
+            return [passage.text for passage in before(question)]
 
         work = artifacts.work(step.author, step.asset, step.digest(inputs))
-        contexts = gather(read_samples(data), plan.eval_prompts, find)
+        contexts = gather(read_samples(data), plan.eval_prompts, before)
         write_contexts(work / "contexts.json", contexts)
-        before = step.previous()
+        earlier = step.previous()
         spec = {
             "systems": systems(base, sft, twin, deployed),
             "contexts": str(work / "contexts.json"),
@@ -126,7 +133,7 @@ def eval_report(
             "canaries": plan.sft_canaries,
             "output": str(folder),
             "work": str(work / MEASURED),
-            "earlier": [str(before.path / MEASURED)] if before else [],
+            "earlier": [str(earlier.path / MEASURED)] if earlier else [],
         }
         measured = compute.run(context, "llmtwin_assets.evaluation.measure", spec)
         answers = read_answers(folder / ANSWERS)
@@ -162,9 +169,7 @@ def eval_report(
         if judges:
             shown = [d.text for d in documents if d.split == "train"]
             found["judge"] = judge_figures(answers, shown, judges, plan.seed, context.log.info)
-        text = page.html(found, answers, f"The twin of {name}")
-        (folder / "report.html").write_text(text, "utf-8")
-        save_plots(folder, page.plots(found))
+        write_page(folder, found, answers, name)
         return {
             "twin": twin.digest,
             "deployed": deployed.facts["twin"] if deployed else None,
@@ -178,6 +183,15 @@ def eval_report(
     made = step.input(REPORT)
     artifacts.note(step.author, REPORT, history_row(made, inputs, plan.name))
     return result
+
+
+def write_page(
+    folder: Path, found: figures.Figures, answers: Sequence[figures.Answer], name: str
+) -> None:
+    """The report to read, and its plots for the UI."""
+    text = page.html(found, answers, f"The twin of {name}")
+    (folder / "report.html").write_text(text, "utf-8")
+    save_plots(folder, page.plots(found))
 
 
 def knowledge_figures(

@@ -13,8 +13,13 @@ from typing import Any
 
 from llmtwin_assets import prompts
 from llmtwin_assets.records import InstructSample, Passage
+from llmtwin_assets.retrieval.deployed import PASSAGES as SERVED
+from llmtwin_assets.retrieval.fitting import QuestionTooLongError, fit
+from llmtwin_assets.retrieval.search import Steps, retrieve
 from llmtwin_assets.training.held_out import evenly
 from resources.artifacts import write_atomically
+from resources.embedder import Embedder
+from resources.vectors import VectorStore
 
 EXAMPLES = 3  # answers of the author before the question
 FEW_SHOT, PASSAGES = "few_shot", "passages"
@@ -47,13 +52,38 @@ class Contexts:
 def gather(
     samples: Sequence[InstructSample], prompts: int, find: Callable[[str], Sequence[Passage]]
 ) -> Contexts:
-    """The contexts for ``prompts`` held-out samples of a data set; ``find`` retrieves passages for
-    a question, none of them from a held-out document."""
+    """The contexts for ``prompts`` held-out samples of a data set; ``find`` gives the passages that
+    stand before a question (``Before``)."""
     held = [row for row in samples if row.split == "held-out" and row.answer.strip()]
     return Contexts(
         few_shot([row for row in samples if row.split == "train" and row.origin == "author"]),
         {row.id: find(row.instruction) for row in evenly(held, prompts)},
     )
+
+
+@dataclass(frozen=True)
+class Before:
+    """The passages of one author that stand before a question, as a twin that serves is given
+    them: found by the same steps, as many, cut to fit the same window. Of held-out documents none
+    is found: the question is about one."""
+
+    author: str
+    name: str
+    steps: Steps
+    vectors: VectorStore
+    embedder: Embedder
+    tokens: int  # that are left for the answer
+    window: int
+
+    def __call__(self, question: str) -> list[Passage]:
+        """Raises ``NoIndexError``. A question that alone fills the window has none."""
+        found = retrieve(
+            self.author, question, SERVED, self.vectors, self.embedder, "train", self.steps
+        )
+        try:
+            return fit(self.name, question, found, (), self.tokens, self.window).passages
+        except QuestionTooLongError:
+            return []
 
 
 def few_shot(train: Sequence[InstructSample]) -> list[dict[str, str]]:

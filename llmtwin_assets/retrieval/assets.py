@@ -2,7 +2,6 @@
 
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import dagster as dg
 
@@ -16,6 +15,7 @@ from llmtwin_assets.features.assets import (
 from llmtwin_assets.records import Passage
 from llmtwin_assets.retrieval import report, search
 from llmtwin_assets.retrieval.chat import asking, chat_model
+from llmtwin_assets.retrieval.deployed import decisive
 from llmtwin_assets.retrieval.questions import questions
 from llmtwin_assets.retrieval.scores import FIRST
 from llmtwin_assets.settings import Settings
@@ -39,12 +39,9 @@ def retrieval_report(
     documents, what each step of it adds, and the questions it answers worst."""
     step = Step(context, artifacts)
     index = step.input("embeddings")
-    model = chat_model(settings.home)
-    chat = asking(model)
+    chat = asking(chat_model(settings.home))
     steps = search.steps_for(settings.reranker, chat)
-    inputs: dict[str, Any] = {"index": index.digest, "reranker": settings.reranker}
-    if model is not None:
-        inputs["chat"] = [model.url, model.model]
+    inputs = {"index": index.digest, **decisive(settings)}
 
     def build(folder: Path) -> Facts:
         rows = read_chunks(step.input("chunks"))

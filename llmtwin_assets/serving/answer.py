@@ -12,8 +12,8 @@ from datetime import date
 from typing import Any, Literal
 
 from llmtwin_assets.records import Document, Passage
+from llmtwin_assets.retrieval.fitting import WINDOW, Fitted, Turn, fit
 from llmtwin_assets.serving.citations import Citing
-from llmtwin_assets.serving.fitting import WINDOW, Fitted, Turn, fit
 from llmtwin_assets.serving.language_models import (
     LanguageModels,
     Options,

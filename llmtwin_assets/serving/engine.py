@@ -11,7 +11,6 @@ Tried, and what became of it, is written in ``benchmarks/serving.py``.
 
 import contextlib
 import ctypes
-import json
 import logging
 import os
 import threading
@@ -139,7 +138,7 @@ class Engine:
                     Model(
                         served.id,
                         served.version,
-                        _window(served.directory),
+                        models.window(served.directory),
                         int(served.directory.stat().st_mtime),
                     )
                 )
@@ -156,7 +155,7 @@ class Engine:
         served = self._current(model)
         with _broken(served):
             prompt = self._prompts.ids(served, chat)
-            window = _window(served.directory)
+            window = models.window(served.directory)
         if len(prompt) >= window:
             raise ContextTooLongError(len(prompt), window)
         generation = Generation(served.id, served.version, prompt, options)
@@ -299,7 +298,7 @@ class Engine:
         _give_memory_back()  # of the model that made room
         try:
             loaded = models.load(served.directory, models.fastest())
-            batch = Batch(*loaded, _window(served.directory))
+            batch = Batch(*loaded, models.window(served.directory))
             del loaded
         except Exception as error:
             log.exception("%s cannot be loaded", served.id)
@@ -381,12 +380,6 @@ def _plain(message: dict[str, str], control: Sequence[str]) -> dict[str, str]:
     for token in control:
         content = content.replace(token, f"{token[0]} {token[1:]}")
     return {**message, "content": content}
-
-
-def _window(directory: Path) -> int:
-    """Tokens of prompt and answer together that a model is used with."""
-    config = json.loads((directory / "config.json").read_text("utf-8"))
-    return min(int(config.get("max_position_embeddings") or models.LONGEST), models.LONGEST)
 
 
 class _broken:

@@ -11,8 +11,8 @@ import uuid
 from typing import Any
 
 from llmtwin_assets import masking
+from llmtwin_assets.retrieval.fitting import QuestionTooLongError
 from llmtwin_assets.serving.endpoint import NoTwinError
-from llmtwin_assets.serving.fitting import QuestionTooLongError
 from llmtwin_assets.serving.language_models import (
     EngineBusyError,
     EngineDownError,

@@ -6,14 +6,12 @@ from functools import partial
 
 from llmtwin_assets.records import Passage
 from llmtwin_assets.retrieval import search
-from llmtwin_assets.retrieval.chat import asking, chat_model
-from llmtwin_assets.retrieval.parents import current_texts
+from llmtwin_assets.retrieval.deployed import PASSAGES, deployed_steps
 from llmtwin_assets.settings import Settings
 from resources.artifacts import ArtifactStore
 from resources.embedder import Embedder
 from resources.vectors import VectorStore, open_vectors
 
-PASSAGES = 3
 WAITING = 8  # questions that may wait for the chat model at once
 
 
@@ -51,9 +49,5 @@ class Retriever:
 
 def open_retriever(settings: Settings, artifacts: ArtifactStore) -> Retriever:
     """The retriever of a deployment. Raises what opening its vector store does."""
-    steps = search.steps_for(
-        settings.reranker,
-        asking(chat_model(settings.home), waiting=True),
-        current_texts(artifacts),
-    )
+    steps = deployed_steps(settings, artifacts, waiting=True)
     return Retriever(open_vectors(settings.vectors_url), Embedder(settings.embedder), steps)

@@ -8,9 +8,9 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from llmtwin_assets.retrieval.fitting import QuestionTooLongError
 from llmtwin_assets.serving.answer import Answer, Ask, answering
 from llmtwin_assets.serving.engine_client import EngineClient
-from llmtwin_assets.serving.fitting import QuestionTooLongError
 from llmtwin_assets.serving.metrics import Metrics
 from llmtwin_assets.serving.monitor import Monitor, Trace
 from llmtwin_assets.serving.refusals import ApiError

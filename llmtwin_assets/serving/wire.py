@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from llmtwin_assets.retrieval.fitting import Turn
 from llmtwin_assets.serving.answer import Variant
-from llmtwin_assets.serving.fitting import Turn
 from llmtwin_assets.serving.language_models import Options
 from llmtwin_assets.serving.refusals import ApiError
 from llmtwin_assets.serving.sources import without_sources

@@ -4,6 +4,7 @@ Prompts arrive as rendered text (``llmtwin_assets.prompts``); authors, data sets
 than the model's own directory are not known here.
 """
 
+import json
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -99,6 +100,12 @@ def fast_bf16() -> bool:
 def fastest() -> str:
     """The number format that generates fastest on this machine, for ``load``."""
     return "bfloat16" if fast_bf16() else "float32"
+
+
+def window(directory: Path) -> int:
+    """Tokens of prompt and answer together that the model of a directory is used with."""
+    config = json.loads((directory / "config.json").read_text("utf-8"))
+    return min(int(config.get("max_position_embeddings") or LONGEST), LONGEST)
 
 
 def encode(tokenizer: Any, text: str) -> list[int]:

@@ -4,7 +4,7 @@ import pytest
 
 from llmtwin_assets import prompts
 from llmtwin_assets.records import Passage
-from llmtwin_assets.serving.fitting import QuestionTooLongError, estimate, fit
+from llmtwin_assets.retrieval.fitting import QuestionTooLongError, estimate, fit
 from llmtwin_assets_tests.writing import essay
 
 TEXT = essay(3).split("---\n")[2].strip().split("\n\n")
