@@ -30,7 +30,6 @@ from benchmarks.output import emit, goal, progress
 from llmtwin_assets import steps
 from llmtwin_assets.authors import AuthorsFile
 from llmtwin_assets.datasets.assets import SAMPLES, read_samples
-from llmtwin_assets.evaluation.checks import judges
 from llmtwin_assets.evaluation.contexts import (
     FEW_SHOT,
     PASSAGES,
@@ -39,6 +38,7 @@ from llmtwin_assets.evaluation.contexts import (
     write_contexts,
 )
 from llmtwin_assets.evaluation.figures import BASE, HELD_OUT, RAG, SFT, TWIN, Figures, figures
+from llmtwin_assets.evaluation.gates import judges
 from llmtwin_assets.evaluation.intervals import student
 from llmtwin_assets.evaluation.measure import ANSWERS, MEASURED, read_answers
 from llmtwin_assets.features.assets import read_documents

@@ -6,7 +6,7 @@ import pytest
 
 from llmtwin_assets.corpus import checks as corpus
 from llmtwin_assets.datasets import checks as datasets
-from llmtwin_assets.evaluation import checks as evaluation
+from llmtwin_assets.evaluation import gates as evaluation
 from llmtwin_assets.features import checks as features
 from llmtwin_assets.retrieval import checks as retrieval
 from llmtwin_assets.serving import checks as serving

@@ -9,7 +9,7 @@ import dagster as dg
 import polars as pl
 import pytest
 
-from llmtwin_assets.evaluation.assets import leaderboard
+from llmtwin_assets.evaluation.leaderboard import leaderboard
 from llmtwin_assets.overview import ASSETS, FEATURES, overview
 from llmtwin_assets.serving.endpoint import rollback, serving
 from llmtwin_assets.serving.in_process import ask_here

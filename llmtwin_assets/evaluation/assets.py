@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ import dagster as dg
 
 from llmtwin_assets.authors import AuthorsFile
 from llmtwin_assets.datasets.assets import instruct_dataset, read_samples
-from llmtwin_assets.evaluation import ares, figures, labels, page, panel, ragas_scores
+from llmtwin_assets.evaluation import figures, findings, labels, page, pictures, ragas_scores
 from llmtwin_assets.evaluation.contexts import (
     FEW_SHOT,
     PASSAGES,
@@ -20,10 +20,9 @@ from llmtwin_assets.evaluation.contexts import (
     write_contexts,
 )
 from llmtwin_assets.evaluation.impostors import impostors
-from llmtwin_assets.evaluation.knowledge import support
+from llmtwin_assets.evaluation.leaderboard import ENDPOINT, REPORT, history_row, leaderboard
 from llmtwin_assets.evaluation.measure import ANSWERS, MEASURED, read_answers
 from llmtwin_assets.features.assets import cleaned_documents, embeddings, read_documents
-from llmtwin_assets.records import Document, InstructSample
 from llmtwin_assets.retrieval.deployed import decisive, deployed_steps
 from llmtwin_assets.settings import Settings
 from llmtwin_assets.steps import GPU, OWNERS, Facts, Step, author_asset, save_plots
@@ -32,14 +31,12 @@ from llmtwin_assets.training.assets import base_model, quantized_checkpoint, sft
 from llmtwin_assets.training.recipes import from_mapping
 from resources import base_model as base_models
 from resources.artifacts import ArtifactStore, Version
-from resources.chat_model import ChatModel, open_chat_models
+from resources.chat_model import open_chat_models
 from resources.compute import Compute
 from resources.embedder import Embedder
 from resources.interactions import open_interactions
 from resources.reference_writers import ReferenceWriters
 from resources.vectors import VectorStore
-
-REPORT, ENDPOINT = "eval_report", "endpoint"
 
 reference_writers = dg.AssetSpec(
     "reference_writers",
@@ -150,12 +147,12 @@ def eval_report(
         passages = [
             [passage.text for passage in contexts.passages[row["sample_id"]]] for row in by_twin
         ]
-        found |= knowledge_figures(answers, passages, documents, embedder)
+        found |= findings.knowledge_figures(answers, passages, documents, embedder)
         cases = [
             labels.Case(row["instruction"], row["text"], near)
             for row, near in zip(by_twin, passages, strict=True)
         ]
-        found["labelled"] = labelled_figures(
+        found["labelled"] = findings.labelled_figures(
             people.labelled(look_up),
             [*cases, *people.unrated(look_up)],
             documents,
@@ -164,11 +161,13 @@ def eval_report(
         )
         if settings.ragas:
             model = replace(judges[0], cache=settings.home / "ragas" / f"{step.author}.sqlite")
-            rows = ragas_rows(by_twin, passages)
+            rows = findings.ragas_rows(by_twin, passages)
             found["ragas"] = ragas_scores.scores(rows, model, embedder.embed, context.log.info)
         if judges:
             shown = [d.text for d in documents if d.split == "train"]
-            found["judge"] = judge_figures(answers, shown, judges, plan.seed, context.log.info)
+            found["judge"] = findings.judge_figures(
+                answers, shown, judges, plan.seed, context.log.info
+            )
         write_page(folder, found, answers, name)
         return {
             "twin": twin.digest,
@@ -191,76 +190,7 @@ def write_page(
     """The report to read, and its plots for the UI."""
     text = page.html(found, answers, f"The twin of {name}")
     (folder / "report.html").write_text(text, "utf-8")
-    save_plots(folder, page.plots(found))
-
-
-def knowledge_figures(
-    answers: Sequence[figures.Answer],
-    passages: Sequence[Sequence[str]],
-    documents: Sequence[Document],
-    embedder: Embedder,
-) -> figures.Figures:
-    """How far the answers of the twin, and of the base model, are supported by the passages that
-    stood before the question; nothing where that cannot be told."""
-    foreign = foreign_texts(passages, documents)
-    found = {
-        name: support(texts, passages, foreign, embedder.embed)
-        for name in (figures.TWIN_RAG, figures.RAG)
-        if (texts := [row["text"] for row in answers if row["system"] == name])
-    }
-    return {"knowledge": {name: each for name, each in found.items() if each is not None}}
-
-
-def foreign_texts(passages: Sequence[Sequence[str]], documents: Sequence[Document]) -> list[str]:
-    """The author's texts that none of these passages is from."""
-    given = {text for each in passages for text in each}
-    return [
-        document.text
-        for document in documents
-        if document.split == "train" and not any(text in document.text for text in given)
-    ]
-
-
-def labelled_figures(
-    said: Sequence[labels.Labelled],
-    others: Sequence[labels.Case],
-    documents: Sequence[Document],
-    samples: Sequence[InstructSample],
-    embedder: Embedder,
-) -> figures.Figures:
-    """How many of the twin's answers are good, from those that people labelled and ``others``."""
-    if not said:
-        return ares.figures([], [], {})
-    passages = [case.passages for case in others if case.passages]
-    answered = [(row.instruction, row.answer) for row in samples if row.split == "train"]
-    foreign = foreign_texts(passages, documents)
-    return ares.figures(said, others, ares.judges(passages, foreign, answered, embedder.embed))
-
-
-def ragas_rows(
-    answers: Sequence[figures.Answer], passages: Sequence[Sequence[str]]
-) -> list[ragas_scores.Row]:
-    """What Ragas is asked about: answers with the passages before each, and the author's text."""
-    return [
-        ragas_scores.Row(row["instruction"], row["text"], near, row["author"])
-        for row, near in zip(answers, passages, strict=True)
-    ]
-
-
-def judge_figures(
-    answers: Sequence[figures.Answer],
-    shown: Sequence[str],
-    judges: Sequence[ChatModel],
-    seed: int,
-    say: Callable[[str], None],
-) -> figures.Figures:
-    """What judges say of these answers, knowing the texts that are shown to them."""
-    written = figures.texts_by_system(answers)
-    author = written.pop(figures.HELD_OUT)
-    subjects = [row["instruction"] for row in answers[: len(author)]]
-    found = panel.ask(judges, panel.questions(subjects, written, author, shown, seed), say)
-    say(f"judges: {found['because']}")
-    return found
+    save_plots(folder, pictures.plots(found))
 
 
 def systems(
@@ -279,17 +209,6 @@ def systems(
     if deployed is not None:
         found[figures.DEPLOYED] = {"model": str(deployed.path / "model")}
     return found
-
-
-def history_row(made: Version, inputs: dict[str, Any], recipe: str) -> dict[str, Any]:
-    """What the leaderboard keeps of a report: figures, and all that is needed to make it again."""
-    return {
-        "made": made.made.isoformat(timespec="seconds"),
-        "report": made.digest,
-        "recipe": recipe,
-        **{key: inputs[key] for key in ("twin", "sft", "data", "index", "base")},
-        **made.facts["figures"],
-    }
 
 
 @dg.asset(
@@ -317,20 +236,6 @@ def twin_leaderboard(
         },
         data_version=dg.DataVersion(digest),
     )
-
-
-def leaderboard(artifacts: ArtifactStore) -> list[dict[str, Any]]:
-    """One row per twin that was evaluated, by author, the newest first; ``serves`` marks those that
-    answer now."""
-    rows: list[dict[str, Any]] = []
-    for author in artifacts.authors(REPORT):
-        endpoint = artifacts.current(author, ENDPOINT)
-        serving = endpoint.facts["report"] if endpoint else None
-        rows += [
-            {"author": author, "serves": row["report"] == serving, **row}
-            for row in reversed(artifacts.history(author, REPORT))
-        ]
-    return rows
 
 
 def _kind(values: list[Any]) -> str:

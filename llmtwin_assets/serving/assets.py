@@ -6,7 +6,7 @@ import dagster as dg
 
 from llmtwin_assets.authors import AuthorsFile
 from llmtwin_assets.evaluation.assets import eval_report
-from llmtwin_assets.evaluation.checks import judges
+from llmtwin_assets.evaluation.gates import judges
 from llmtwin_assets.features.assets import embeddings
 from llmtwin_assets.serving.endpoint import ENDPOINT, NotEvaluatedError, WithdrawnError
 from llmtwin_assets.steps import Facts, Step, author_asset

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from llmtwin_assets.evaluation import figures, page
-from llmtwin_assets.evaluation.checks import judges
+from llmtwin_assets.evaluation import figures, page, pictures
+from llmtwin_assets.evaluation.gates import judges
 from llmtwin_assets.evaluation.pieces import pieces
 from llmtwin_assets.evaluation.writers import AUTHOR
 from llmtwin_assets_tests.evaluation.test_style import NAMES, imitation
@@ -182,7 +182,7 @@ def test_the_page_needs_no_other_file(text: str) -> None:
 def test_the_page_says_in_words_what_its_pictures_show(text: str, found: dict[str, Any]) -> None:
     tags = Tags()
     tags.feed(text)
-    assert len(tags.images) == len(page.plots(found)) >= 3
+    assert len(tags.images) == len(pictures.plots(found)) >= 3
     assert all(len(image["alt"] or "") > 20 for image in tags.images)
     assert f"Twin {found['style']['gains']['twin']['verification']['value']:.2f}" in text
 
