@@ -38,7 +38,7 @@ from llmtwin_assets.evaluation.contexts import (
     write_contexts,
 )
 from llmtwin_assets.evaluation.figures import BASE, HELD_OUT, RAG, SFT, TWIN, Figures, figures
-from llmtwin_assets.evaluation.gates import judges
+from llmtwin_assets.evaluation.gates import verdicts
 from llmtwin_assets.evaluation.intervals import student
 from llmtwin_assets.evaluation.measure import ANSWERS, MEASURED, read_answers
 from llmtwin_assets.features.assets import read_documents
@@ -234,7 +234,7 @@ def row(found: list[Figures], system: str) -> dict[str, Any]:
 def gates(found: Figures) -> dict[str, bool]:
     """What each gate of the report would say of this twin."""
     facts = {"found": found, "style_decides": True}
-    return {judge.__name__: judge(facts).passed for judge in judges}
+    return {name: verdict.passed for name, verdict in verdicts(facts).items()}
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -35,6 +35,11 @@ img { width: 100%; height: auto; border-radius: .5rem; border: 1px solid var(--l
   gap: .9rem; }
 article { background: var(--card); border: 1px solid var(--line); border-radius: .5rem;
   padding: .9rem 1rem; }
+.gates { list-style: none; margin: 0; padding: 0; }
+.gates li { border-left: .25rem solid var(--line); padding: .3rem 0 .3rem .8rem; margin: 0 0 .6rem;
+  max-width: 52rem; overflow-wrap: anywhere; }
+.gates .shut { border-color: #c2541b; }
+.gates strong { display: block; font-size: .9rem; }
 article p { margin: 0; white-space: pre-wrap; overflow-wrap: anywhere; font-family: Georgia, serif;
   font-size: .95rem; }
 """

@@ -19,6 +19,7 @@ from llmtwin_assets.evaluation.contexts import (
     gather,
     write_contexts,
 )
+from llmtwin_assets.evaluation.gates import verdicts
 from llmtwin_assets.evaluation.impostors import impostors
 from llmtwin_assets.evaluation.leaderboard import ENDPOINT, REPORT, history_row, leaderboard
 from llmtwin_assets.evaluation.measure import ANSWERS, MEASURED, read_answers
@@ -168,8 +169,7 @@ def eval_report(
             found["judge"] = findings.judge_figures(
                 answers, shown, judges, plan.seed, context.log.info
             )
-        write_page(folder, found, answers, name)
-        return {
+        facts = {
             "twin": twin.digest,
             "deployed": deployed.facts["twin"] if deployed else None,
             "style_decides": plan.eval_style,
@@ -177,6 +177,8 @@ def eval_report(
             "found": found,
             "figures": figures.headline(found),
         }
+        write_page(folder, facts, answers, name)
+        return facts
 
     result = step.publish(inputs, build)
     made = step.input(REPORT)
@@ -184,13 +186,11 @@ def eval_report(
     return result
 
 
-def write_page(
-    folder: Path, found: figures.Figures, answers: Sequence[figures.Answer], name: str
-) -> None:
+def write_page(folder: Path, facts: Facts, answers: Sequence[figures.Answer], name: str) -> None:
     """The report to read, and its plots for the UI."""
-    text = page.html(found, answers, f"The twin of {name}")
+    text = page.html(facts["found"], answers, f"The twin of {name}", verdicts(facts))
     (folder / "report.html").write_text(text, "utf-8")
-    save_plots(folder, pictures.plots(found))
+    save_plots(folder, pictures.plots(facts["found"]))
 
 
 def systems(

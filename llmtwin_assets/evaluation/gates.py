@@ -131,6 +131,11 @@ def judge_is_sound(facts: Facts) -> Verdict:
     return Verdict(not judged["void"], judged["because"])
 
 
+def verdicts(facts: Facts) -> dict[str, Verdict]:
+    """What every gate says of a report, by the gate's name."""
+    return {judge.__name__: judge(facts) for judge in judges}
+
+
 def _interval(found: Mapping[str, Any]) -> str:
     return f"{found['value']:+.2f} ({found['low']:+.2f} to {found['high']:+.2f})"
 

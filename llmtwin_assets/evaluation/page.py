@@ -6,6 +6,7 @@ Figures come from ``figures.py``; models, files and clocks are not known here.
 
 from collections.abc import Iterator, Mapping, Sequence
 from html import escape
+from types import MappingProxyType
 from typing import Any
 
 from llmtwin_assets.evaluation import sections
@@ -14,13 +15,21 @@ from llmtwin_assets.evaluation.figures import BASE, TWIN, Answer, Figures
 from llmtwin_assets.evaluation.pictures import pictures
 from llmtwin_assets.evaluation.side_by_side import side_by_side
 from llmtwin_assets.pages import page
+from llmtwin_assets.steps import Verdict
 
 
-def html(found: Figures, answers: Sequence[Answer], title: str) -> str:
-    """The report as one self-contained page; all text is escaped."""
+def html(
+    found: Figures,
+    answers: Sequence[Answer],
+    title: str,
+    verdicts: Mapping[str, Verdict] = MappingProxyType({}),
+) -> str:
+    """The report as one self-contained page; all text is escaped. ``verdicts`` are what the gates
+    say of it, by name."""
     parts = [
         f"<h1>{escape(title)}</h1>",
         f'<p class="lead">{escape(summary(found))}</p>',
+        *_gates(verdicts),
         *sections.style(found),
         pictures(found),
         *sections.habits(found),
@@ -33,6 +42,28 @@ def html(found: Figures, answers: Sequence[Answer], title: str) -> str:
         _notes(found),
     ]
     return page(title, "\n".join(parts))
+
+
+def _gates(verdicts: Mapping[str, Verdict]) -> Iterator[str]:
+    """Whether the twin may serve, and what to do where it may not; the shut gates first."""
+    if not verdicts:
+        return
+    shut = sum(not each.passed for each in verdicts.values())
+    yield "<h2>May it serve?</h2>"
+    if shut:
+        yield (
+            f"<p>No: {shut} of {len(verdicts)} gates {'is' if shut == 1 else 'are'} shut. A twin "
+            "that serves already goes on serving. What to do stands with each shut gate.</p>"
+        )
+    else:
+        yield f"<p>Yes: all {len(verdicts)} gates are open.</p>"
+    rows = "".join(
+        f'<li class="{"open" if each.passed else "shut"}"><strong>'
+        f"{'Open' if each.passed else 'Shut'}: {escape(name.replace('_', ' '))}</strong> "
+        f"{escape(each.because[:1].upper() + each.because[1:])}.</li>"
+        for name, each in sorted(verdicts.items(), key=lambda item: item[1].passed)
+    )
+    yield f'<ul class="gates">{rows}</ul>'
 
 
 def summary(found: Mapping[str, Any]) -> str:

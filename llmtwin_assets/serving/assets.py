@@ -6,7 +6,7 @@ import dagster as dg
 
 from llmtwin_assets.authors import AuthorsFile
 from llmtwin_assets.evaluation.assets import eval_report
-from llmtwin_assets.evaluation.gates import judges
+from llmtwin_assets.evaluation.gates import verdicts
 from llmtwin_assets.features.assets import embeddings
 from llmtwin_assets.serving.endpoint import ENDPOINT, NotEvaluatedError, WithdrawnError
 from llmtwin_assets.steps import Facts, Step, author_asset
@@ -63,12 +63,11 @@ def refuse_unless_passed(report: Version, twin: Version) -> None:
         raise NotEvaluatedError(
             f"twin {twin.digest} of {twin.author}", "its report is of another version", remedy
         )
-    for judge in judges:
-        verdict = judge(dict(report.facts))
+    for name, verdict in verdicts(dict(report.facts)).items():
         if not verdict.passed:
             raise NotEvaluatedError(
                 f"twin {twin.digest} of {twin.author}",
-                f"{judge.__name__}: {verdict.because}",
+                f"{name}: {verdict.because}",
                 remedy,
             )
 

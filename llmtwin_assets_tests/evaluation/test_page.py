@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from llmtwin_assets.evaluation import figures, page, pictures
-from llmtwin_assets.evaluation.gates import judges
+from llmtwin_assets.evaluation.gates import judges, verdicts
 from llmtwin_assets.evaluation.pieces import pieces
 from llmtwin_assets.evaluation.writers import AUTHOR
 from llmtwin_assets_tests.evaluation.test_style import NAMES, imitation
@@ -213,6 +213,19 @@ def test_a_measure_that_does_not_count_is_named_with_its_reason(found: dict[str,
     }
     text = page.html(found | {"style": found["style"] | {"measures": measures}}, [], "Title")
     assert "Rhythm is not counted: it does not tell the author from others (0.61)." in text
+
+
+def test_the_page_says_which_gates_are_shut_and_what_to_do(found: dict[str, Any]) -> None:
+    facts = {"found": found, "style_decides": True}
+    everything = page.html(found, [], "The twin", verdicts(facts))
+    assert f"Yes: all {len(judges)} gates are open" in everything
+    thief = found | {"copied_8grams": found["copied_8grams"] | {"twin": 0.4}}
+    text = page.html(thief, [], "The twin", verdicts(facts | {"found": thief}))
+    assert f"No: 1 of {len(judges)} gates is shut" in text
+    first = text.partition('<ul class="gates">')[2].partition("</li>")[0]
+    assert "Shut: copies little" in first
+    assert "train on fewer passes, or at a lower rate." in first
+    assert "May it serve?" not in page.html(found, [], "The twin")
 
 
 def test_a_page_without_answers_is_still_a_page(found: dict[str, Any]) -> None:
