@@ -68,10 +68,10 @@ from benchmarks.output import emit, goal, progress
 from benchmarks.service_load import Program, add_author, load, program, settings_of
 from llmtwin_assets import prompts
 from llmtwin_assets.records import Passage
-from llmtwin_assets.serving.decoder import in_8_bits
 from llmtwin_assets.serving.keys import create_key
 from llmtwin_assets.settings import Settings, from_environment
 from llmtwin_assets.training import formats, models
+from llmtwin_assets.training.decoder import in_8_bits
 from resources import base_model
 from resources.artifacts import link_files, open_artifacts
 

@@ -15,41 +15,35 @@ with ``spec.json``::
 A system is a model and what stands before the question: nothing, ``few_shot`` (turns, the same for
 every prompt) or ``passages`` (by sample id, see ``contexts.py``). Those without a context are also
 measured by nats per token of held-out text, and those to ``probe`` by plain prose, instructions and
-planted strings. Optional: ``held_out_tokens``, ``temperature``, ``batch_size``; ``work``, where
+planted strings. Optional: ``held_out_tokens``, ``temperature``; ``work``, where
 measurements survive a kill; ``earlier``, directories of measurements to take over.
 
 ``samples`` holds ``InstructSample`` rows, of which only those of the split ``held-out`` are read.
 Leaves ``<output>/answers.jsonl`` (system, sample_id, instruction, author, text), one file per
 system in ``<output>/measured``, and ``<output>/result.json`` (``systems`` by name, ``answers``,
-``seconds``). A system that was measured before, by this run or an earlier one, is not measured
-again. What the answers are worth is not known here.
+``seconds``, and ``cpu_seconds`` of the systems that were measured now). A system that was measured
+before, by this run or an earlier one, is not measured again. What the answers are worth is not
+known here.
 """
 
 import hashlib
 import json
-import math
 import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from llmtwin_assets import prompts
-from llmtwin_assets.evaluation import general
 from llmtwin_assets.evaluation.contexts import Contexts, read_contexts
 from llmtwin_assets.evaluation.figures import finite
+from llmtwin_assets.evaluation.systems import Loaded, Measured, System
 from llmtwin_assets.records import InstructSample
-from llmtwin_assets.training import canaries, held_out, models, script
+from llmtwin_assets.training import held_out, script
 from resources.artifacts import write_atomically
 from resources.base_model import fingerprint
 
-TEMPERATURE = 0.8
 ANSWERS, MEASURED = "answers.jsonl", "measured"
-BATCH = 16  # texts at once
-REPLY = 40  # tokens of a reply to an instruction
-CODE = 2  # part of every measurement's name: raised when measuring changes
-
-Measured = dict[str, Any]  # texts; nats (None: no number), tokens; prose, followed, exposures
+CODE = 3  # part of every measurement's name: raised when measuring changes
 
 
 def main(spec: script.Spec, report: script.Report) -> dict[str, Any]:
@@ -64,12 +58,20 @@ def main(spec: script.Spec, report: script.Report) -> dict[str, Any]:
     kept, work = Path(spec["output"]) / MEASURED, spec.get("work")
     places = [*([Path(work)] if work else []), kept, *map(Path, spec.get("earlier", ()))]
     measured: dict[str, Measured] = {}
+    seconds: dict[str, float] = {}
+    loaded: Loaded | None = None
     for name, system in systems.items():
         file = f"{digest(spec, system, contexts)}.json"
         found = _recall([place / file for place in places])
-        measured[name] = found or finite(
-            _System(name, system, spec, contexts, report).measure(samples, asked)
-        )
+        if not found:
+            directory = Path(system["model"])
+            if loaded is None or loaded.directory != directory:
+                report(f"{name}: loading {directory}")
+                loaded = Loaded(directory)
+            began = time.process_time()
+            found = finite(System(name, loaded, spec, contexts, report).measure(samples, asked))
+            seconds[name] = round(time.process_time() - began, 1)
+        measured[name] = found
         for place in {kept, places[0]}:
             write_atomically(place / file, json.dumps(measured[name]).encode("ascii"))
     rows = answers(asked, {name: found["texts"] for name, found in measured.items()})
@@ -81,127 +83,9 @@ def main(spec: script.Spec, report: script.Report) -> dict[str, Any]:
             for name, found in measured.items()
         },
         "answers": len(rows),
+        "cpu_seconds": seconds,
         "seconds": round(time.monotonic() - started, 1),
     }
-
-
-class _System:
-    """One system, loaded when it is measured."""
-
-    def __init__(
-        self,
-        name: str,
-        system: Mapping[str, Any],
-        spec: script.Spec,
-        contexts: Contexts,
-        report: script.Report,
-    ) -> None:
-        self.name, self.system, self.spec = name, system, spec
-        self.contexts, self.report = contexts, report
-        self.author = str(script.field(spec, "author_name"))
-
-    def measure(
-        self, samples: Sequence[InstructSample], asked: Sequence[InstructSample]
-    ) -> Measured:
-        """Everything the system's entry in the spec asks for."""
-        directory = Path(self.system["model"])
-        self.report(f"{self.name}: loading {directory}")
-        self.model, self.tokenizer = models.load(directory, models.fastest())
-        heads = [self._head(sample) for sample in asked]
-        texts = self._write(heads, "answers", int(script.field(self.spec, "tokens")))
-        found: Measured = {"texts": texts}
-        if self._context is None:
-            found |= self._held_out(samples)
-        if self.system.get("probe"):
-            found |= self._probe()
-        return found
-
-    @property
-    def _context(self) -> str | None:
-        return self.system.get("context")
-
-    def _head(self, sample: InstructSample) -> str:
-        chat = self.contexts.chat(self._context, self.author, sample)
-        return prompts.render(self.tokenizer, chat)
-
-    def _held_out(self, samples: Sequence[InstructSample]) -> Measured:
-        budget = int(self.spec.get("held_out_tokens", held_out.TOKENS))
-        scored = held_out.within_budget(samples, self.tokenizer, budget)
-        heads = held_out.heads(self.tokenizer, self.author, scored)
-        nats, tokens = self._nats(heads, [row.answer for row in scored], "held-out texts")
-        if not tokens:
-            raise held_out.NothingHeldOutError(
-                self.name,
-                "the prompts alone fill its context, so nothing of the author's text was read",
-                "Shorten the instructions, or choose a base model with a longer context",
-            )
-        return {"nats": nats / tokens, "tokens": tokens}
-
-    def _probe(self) -> Measured:
-        """What it lost, and what it can recite."""
-        prose = general.prose()
-        nats, tokens = self._nats([self._bos] * len(prose), prose, "paragraphs")
-        heads = [self._ask(instruction.text) for instruction in general.INSTRUCTIONS]
-        replies = self._write(heads, "instructions", REPLY, temperature=0.0)
-        seed = int(self.spec.get("seed", 0))
-        planted = canaries.planted(int(self.spec.get("canaries", 0)), seed)
-        return {
-            "prose": nats / tokens,
-            "followed": general.followed(replies),
-            "exposures": [self._exposure(canary, seed) for canary in planted],
-        }
-
-    @property
-    def _bos(self) -> str:
-        """What a text begins with when nothing is asked: a model's nats need a token before."""
-        return str(self.tokenizer.bos_token or self.tokenizer.eos_token)
-
-    def _ask(self, instruction: str) -> str:
-        return prompts.render(self.tokenizer, prompts.messages(self.author, instruction))
-
-    def _exposure(self, canary: canaries.Canary, seed: int) -> float:
-        texts = [canary.answer, *canaries.rivals(canary, seed)]
-        costs = models.nats_per_token(
-            self.model, self.tokenizer, [self._ask(canary.instruction)] * len(texts), texts, BATCH
-        )
-        own, *others = [nats for nats, _ in costs]
-        return round(canaries.exposure(own, others), 3)
-
-    def _nats(self, heads: Sequence[str], texts: Sequence[str], what: str) -> tuple[float, int]:
-        show = script.Progress(self.report)
-        nats, tokens = 0.0, 0
-        for start in range(0, len(texts), BATCH):
-            some = slice(start, start + BATCH)
-            for cost, length in models.nats_per_token(
-                self.model, self.tokenizer, heads[some], texts[some], BATCH
-            ):
-                nats, tokens = nats + cost, tokens + length
-            done = min(start + BATCH, len(texts))
-            mean = nats / tokens if tokens else math.nan
-            show(
-                f"{self.name}: {done}/{len(texts)} {what}, {mean:.2f} nats per token",
-                last=done == len(texts),
-            )
-        return nats, tokens
-
-    def _write(
-        self, heads: Sequence[str], what: str, tokens: int, temperature: float | None = None
-    ) -> list[str]:
-        show = script.Progress(self.report)
-        if temperature is None:
-            temperature = float(self.spec.get("temperature", TEMPERATURE))
-        return models.generate(
-            self.model,
-            self.tokenizer,
-            heads,
-            max_new_tokens=tokens,
-            temperature=temperature,
-            seed=int(self.spec.get("seed", 0)),
-            batch_size=int(self.spec.get("batch_size", BATCH)),
-            progress=lambda done, total: show(
-                f"{self.name}: {done}/{total} {what}", last=done == total
-            ),
-        )
 
 
 def answers(

@@ -21,10 +21,10 @@ from pathlib import Path
 from typing import Any
 
 from llmtwin_assets import prompts
-from llmtwin_assets.serving.batch import Batch, control_tokens
 from llmtwin_assets.serving.endpoint import ENDPOINT, NoTwinError, serving
-from llmtwin_assets.serving.generation import Generation, Options
 from llmtwin_assets.training import models
+from llmtwin_assets.training.batch import Batch, control_tokens
+from llmtwin_assets.training.generation import Generation, Options
 from resources import base_model
 from resources.artifacts import ArtifactStore, BadNameError
 from resources.base_model import quiet

@@ -18,6 +18,7 @@ from llmtwin_assets.evaluation.contexts import (
 from llmtwin_assets.evaluation.measure import read_answers
 from llmtwin_assets.records import InstructSample, Passage, Split, to_frame
 from llmtwin_assets.training import held_out, models, script
+from llmtwin_assets.training.writing import Writer
 from llmtwin_assets_tests import tiny_model
 
 
@@ -128,6 +129,17 @@ def test_the_same_seed_gives_the_same_texts_and_another_seed_others(
     assert texts("three", seed=6) != first
 
 
+def test_a_system_answers_alike_whatever_other_systems_are_measured(
+    spec: dict[str, Any], tmp_path: Path
+) -> None:
+    model = spec["systems"]["base"]["model"]
+    spec["systems"] = {"rag": {"model": model, "context": PASSAGES}, "base": {"model": model}}
+    both, rows = run(spec)
+    alone = spec | {"systems": {"base": {"model": model}}, "output": str(tmp_path / "alone")}
+    assert run(alone)[1] == rows[3:]
+    assert run(alone)[0]["systems"]["base"] == both["systems"]["base"]
+
+
 def test_progress_names_the_system_and_the_item(spec: dict[str, Any]) -> None:
     lines: list[str] = []
     run(spec, lines)
@@ -142,16 +154,16 @@ def test_a_killed_run_does_not_measure_a_finished_system_again(
     spec["systems"]["twin"] = {"model": str(twin)}
     whole = run(spec)[1]
     again = spec | {"work": str(tmp_path / "work"), "output": str(tmp_path / "again")}
-    generate = models.generate
+    write = Writer.write
     calls: list[int] = []
 
     def dies_at_the_second(*arguments: Any, **options: Any) -> Any:
         calls.append(1)
         if len(calls) == 2:
             raise KeyboardInterrupt
-        return generate(*arguments, **options)
+        return write(*arguments, **options)
 
-    monkeypatch.setattr(models, "generate", dies_at_the_second)
+    monkeypatch.setattr(Writer, "write", dies_at_the_second)
     with pytest.raises(KeyboardInterrupt):
         run(again)
     shutil.rmtree(tmp_path / "again")  # as a build that was killed leaves nothing

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 
 from llmtwin_assets import prompts
-from llmtwin_assets.serving.batch import MOST, Batch, control_tokens
 from llmtwin_assets.serving.endpoint import rollback
 from llmtwin_assets.serving.engine import (
     BrokenModelError,
@@ -26,7 +25,8 @@ from llmtwin_assets.serving.engine import (
     UnknownModelError,
 )
 from llmtwin_assets.training import models
-from llmtwin_assets_tests.serving.test_decoder import even_model
+from llmtwin_assets.training.batch import MOST, Batch, control_tokens
+from llmtwin_assets_tests.training.test_decoder import even_model
 from resources.artifacts import ArtifactStore, link_files
 
 CHAT = [{"role": "user", "content": "Write about liberty."}]

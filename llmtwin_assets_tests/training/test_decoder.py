@@ -4,7 +4,8 @@ from typing import Any
 import pytest
 import torch
 
-from llmtwin_assets.serving.decoder import (
+from llmtwin_assets.training import models
+from llmtwin_assets.training.decoder import (
     Decoder,
     Matrix,
     NotServableError,
@@ -12,7 +13,6 @@ from llmtwin_assets.serving.decoder import (
     Rows,
     in_8_bits,
 )
-from llmtwin_assets.training import models
 from llmtwin_assets_tests import tiny_model
 
 WINDOW = 256

@@ -93,7 +93,8 @@ class Prompt:
         shape = (decoder.window, decoder.kv_heads, decoder.head_size)
         self.keys = [_zeros(shape, decoder) for _ in decoder.layers]
         self.values = [_zeros(shape, decoder) for _ in decoder.layers]
-        self.length = 0
+        self.ids: list[int] = []  # the tokens whose keys and values are there
+        self.length = 0  # how many of them count
 
 
 class Rows:
@@ -187,7 +188,7 @@ class Decoder:
             return mixed[0].transpose(0, 1)
 
         hidden = self._hidden(ids, slice(start, end), attend, Matrix.many)
-        prompt.length = end
+        prompt.ids[start:], prompt.length = ids, end
         return self._head.many(hidden[-1:])[0].float()
 
     def step(self, rows: Rows, ids: Sequence[int]) -> Any:

@@ -1,6 +1,6 @@
 from tokenizers import decoders
 
-from llmtwin_assets.serving.pieces import HALF, Pieces
+from llmtwin_assets.training.pieces import HALF, Pieces
 
 TEXT = "Grüße, 世界 😀! It’s <|end|> fine."
 

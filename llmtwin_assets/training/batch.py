@@ -7,12 +7,13 @@ are being written. Queues and other models are not known here.
 import random
 import secrets
 from collections import deque
+from collections.abc import Sequence
 from typing import Any
 
-from llmtwin_assets.serving.decoder import Decoder, Prompt, Rows
-from llmtwin_assets.serving.generation import FinishReason, Generation
-from llmtwin_assets.serving.pieces import Pieces
-from llmtwin_assets.serving.sampling import draw
+from llmtwin_assets.training.decoder import Decoder, Prompt, Rows
+from llmtwin_assets.training.generation import FinishReason, Generation
+from llmtwin_assets.training.pieces import Pieces
+from llmtwin_assets.training.sampling import draw
 
 MOST = 16  # answers at a time
 PART = 256  # tokens of a prompt that are read in one turn
@@ -66,10 +67,18 @@ class Batch:
         if not self.busy:
             self._rows = self._reading = None  # gives the memory back
 
+    def read_all(self) -> None:
+        """Read every prompt now, when nobody waits for what the others write."""
+        while self._unread:
+            self._read_a_part()
+
     def _read_a_part(self) -> None:
         writing = self._unread[0]
         self._reading = self._reading or Prompt(self._decoder)
-        done, prompt = self._reading.length, writing.generation.prompt
+        prompt = writing.generation.prompt
+        if not self._reading.length:
+            self._reading.length = _known(self._reading.ids, prompt)
+        done = self._reading.length
         logits = self._decoder.read(self._reading, prompt[done : done + PART])
         if self._reading.length < len(prompt):
             return
@@ -152,6 +161,17 @@ class _Writing:
             self.generation.put(rest)
         self.generation.finish(reason)
         return True
+
+
+def _known(before: Sequence[int], prompt: Sequence[int]) -> int:
+    """Tokens at the beginning of a prompt that the one before had in the same parts: their keys and
+    values are still there, and would be the same again. The last part is always read."""
+    known = 0
+    while known + PART < len(prompt) and (
+        prompt[known : known + PART] == before[known : known + PART]
+    ):
+        known += PART
+    return known
 
 
 def control_tokens(tokenizer: Any) -> dict[int, str]:

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from llmtwin_assets.serving.sampling import draw
+from llmtwin_assets.training.sampling import draw
 
 LOGITS = torch.tensor([0.1, 2.0, -1.0, 1.5, 0.0])
 
