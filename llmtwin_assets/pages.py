@@ -19,8 +19,11 @@ h4 { font-size: .8rem; margin: 0 0 .4rem; color: var(--soft); text-transform: up
   letter-spacing: .05em; }
 .lead { font-size: 1.15rem; max-width: 46rem; margin: 0 0 1.75rem; }
 .wide { overflow-x: auto; }
+.wide + .wide, .pictures + .wide { margin-top: 1.75rem; }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
 caption { text-align: left; color: var(--soft); padding-bottom: .5rem; }
+caption span { position: sticky; left: 0; display: inline-block;
+  max-width: min(100%, calc(100vw - 2.5rem)); }
 th, td { padding: .5rem .7rem; border-bottom: 1px solid var(--line); text-align: right;
   vertical-align: bottom; }
 thead th { font-size: .82rem; color: var(--soft); font-weight: 600; }

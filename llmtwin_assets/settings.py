@@ -33,6 +33,8 @@ class Settings:
     reranker: str  # a cross-encoder that orders what search finds; none without one
     reference_writers: Path | None  # a folder; the packaged public-domain writers without one
     labels: Path | None  # answers that people labelled, for the report
+    lm_eval: tuple[str, ...]  # lm-eval's tasks that base and twin are asked
+    lm_eval_tasks: str  # a folder of tasks that lm-eval does not bring
     ragas: bool  # whether the first judge also answers what Ragas asks
     pairs_file: str  # an existing data set to learn from too; {author} stands for the author
     recipe: str
@@ -69,6 +71,11 @@ def _flag(name: str, environ: Mapping[str, str]) -> bool:
     return value.lower() == "true"
 
 
+def _listed(names: str) -> tuple[str, ...]:
+    """Names by commas, each once."""
+    return tuple(dict.fromkeys(name.strip() for name in names.split(",") if name.strip()))
+
+
 def from_environment(environ: Mapping[str, str] = os.environ) -> Settings:
     """The settings that the ``LLMTWIN_…`` variables name; see ``.env.example``."""
     home = Path(environ.get("LLMTWIN_HOME") or PROJECT / ".llmtwin").expanduser().resolve()
@@ -100,6 +107,8 @@ def from_environment(environ: Mapping[str, str] = os.environ) -> Settings:
         reranker=chosen("RERANKER", ""),
         reference_writers=Path(writers).expanduser() if writers else None,
         labels=Path(labels).expanduser() if labels else None,
+        lm_eval=_listed(environ.get("LLMTWIN_LM_EVAL", "")),
+        lm_eval_tasks=chosen("LM_EVAL_TASKS", ""),
         ragas=_flag("LLMTWIN_RAGAS", environ),
         pairs_file=chosen("PAIRS_FILE", ""),
         recipe=chosen("RECIPE", "quick"),

@@ -26,7 +26,7 @@ from resources.errors import LlmTwinError
 from resources.s3 import Bucket, DamagedObjectError, inside
 
 INPUTS: tuple[str, ...] = ("base", "model", "samples", "pairs", "contexts", "accelerate")
-INPUTS += ("systems.*.model", "earlier.*")
+INPUTS += ("systems.*.model", "earlier.*", "tasks_folder")
 OUTPUTS = ("output", "work")
 FILES, INDEX = ".staged/files", ".index.json"
 

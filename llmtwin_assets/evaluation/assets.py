@@ -11,7 +11,15 @@ import dagster as dg
 
 from llmtwin_assets.authors import AuthorsFile
 from llmtwin_assets.datasets.assets import instruct_dataset, read_samples
-from llmtwin_assets.evaluation import figures, findings, labels, page, pictures, ragas_scores
+from llmtwin_assets.evaluation import (
+    figures,
+    findings,
+    labels,
+    lm_eval_tasks,
+    page,
+    pictures,
+    ragas_scores,
+)
 from llmtwin_assets.evaluation.contexts import (
     FEW_SHOT,
     PASSAGES,
@@ -32,7 +40,7 @@ from llmtwin_assets.training.assets import base_model, quantized_checkpoint, sft
 from llmtwin_assets.training.recipes import from_mapping
 from resources import base_model as base_models
 from resources.artifacts import ArtifactStore, Version
-from resources.chat_model import open_chat_models
+from resources.chat_model import ChatModel, open_chat_models
 from resources.compute import Compute
 from resources.embedder import Embedder
 from resources.interactions import open_interactions
@@ -94,10 +102,7 @@ def eval_report(
         "prompts": [plan.eval_prompts, plan.eval_tokens, plan.eval_style, plan.seed],
     }
     judges = open_chat_models("LLMTWIN_JUDGE", settings.home / "judge.sqlite")
-    if judges:
-        inputs["judges"] = [[each.url, each.model, each.budget] for each in judges]
-    if settings.ragas:
-        inputs["ragas"] = ragas_scores.asked(judges)
+    inputs |= optional_inputs(settings, judges)
     people = labels.heard(
         settings.labels, open_interactions(settings.interactions_url), step.author
     )
@@ -129,6 +134,8 @@ def eval_report(
             "tokens": plan.eval_tokens,
             "seed": plan.seed,
             "canaries": plan.sft_canaries,
+            "tasks": list(settings.lm_eval),
+            "tasks_folder": settings.lm_eval_tasks,
             "output": str(folder),
             "work": str(work / MEASURED),
             "earlier": [str(earlier.path / MEASURED)] if earlier else [],
@@ -184,6 +191,18 @@ def eval_report(
     made = step.input(REPORT)
     artifacts.note(step.author, REPORT, history_row(made, inputs, plan.name))
     return result
+
+
+def optional_inputs(settings: Settings, judges: Sequence[ChatModel]) -> dict[str, Any]:
+    """What decides a report only in deployments that chose it. Raises ``MissingExtraError``."""
+    inputs: dict[str, Any] = {}
+    if judges:
+        inputs["judges"] = [[each.url, each.model, each.budget] for each in judges]
+    if settings.ragas:
+        inputs["ragas"] = ragas_scores.asked(judges)
+    if settings.lm_eval:
+        inputs["lm_eval"] = lm_eval_tasks.decisive(settings.lm_eval, settings.lm_eval_tasks)
+    return inputs
 
 
 def write_page(folder: Path, facts: Facts, answers: Sequence[figures.Answer], name: str) -> None:

@@ -15,6 +15,7 @@ from llmtwin_assets.evaluation.figures import (
 )
 from llmtwin_assets.evaluation.writers import AUTHOR
 
+TO = "\N{NO-BREAK SPACE}to\N{NO-BREAK SPACE}"  # an interval stays on one line
 LABELS = {
     BASE: "Base model",
     FEW_SHOT: "Base, with examples",
@@ -45,7 +46,7 @@ def number(value: float | None) -> str:
 
 def reach(found: Mapping[str, float]) -> str:
     """A value with its interval."""
-    return f"{found['value']:.2f} ({found['low']:.2f} to {found['high']:.2f})"
+    return f"{found['value']:.2f} ({found['low']:.2f}{TO}{found['high']:.2f})"
 
 
 def gained(found: Mapping[str, float] | None) -> str:
@@ -54,7 +55,7 @@ def gained(found: Mapping[str, float] | None) -> str:
         return "–"
     if found["low"] == found["high"]:
         return f"{found['value']:.0%}"
-    return f"{found['value']:.0%} ({found['low']:.0%} to {found['high']:.0%})"
+    return f"{found['value']:.0%} ({found['low']:.0%}{TO}{found['high']:.0%})"
 
 
 def table(caption: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -67,6 +68,6 @@ def table(caption: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> s
         for first, *cells in rows
     )
     return (
-        f'<div class="wide"><table><caption>{escape(caption)}</caption>'
+        f'<div class="wide"><table><caption><span>{escape(caption)}</span></caption>'
         f"<thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>"
     )

@@ -15,8 +15,9 @@ with ``spec.json``::
 A system is a model and what stands before the question: nothing, ``few_shot`` (turns, the same for
 every prompt) or ``passages`` (by sample id, see ``contexts.py``). Those without a context are also
 measured by nats per token of held-out text, and those to ``probe`` by plain prose, instructions and
-planted strings. Optional: ``held_out_tokens``, ``temperature``; ``work``, where
-measurements survive a kill; ``earlier``, directories of measurements to take over.
+planted strings. Optional: ``held_out_tokens``, ``temperature``; ``work``, where measurements
+survive a kill; ``earlier``, directories of measurements to take over; ``tasks`` of lm-eval, which
+those to probe are asked too, and ``tasks_folder``, where there are more than it brings.
 
 ``samples`` holds ``InstructSample`` rows, of which only those of the split ``held-out`` are read.
 Leaves ``<output>/answers.jsonl`` (system, sample_id, instruction, author, text), one file per
@@ -34,6 +35,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from llmtwin_assets.evaluation import lm_eval_tasks
 from llmtwin_assets.evaluation.contexts import Contexts, read_contexts
 from llmtwin_assets.evaluation.figures import finite
 from llmtwin_assets.evaluation.systems import Loaded, Measured, System
@@ -59,33 +61,69 @@ def main(spec: script.Spec, report: script.Report) -> dict[str, Any]:
     places = [*([Path(work)] if work else []), kept, *map(Path, spec.get("earlier", ()))]
     measured: dict[str, Measured] = {}
     seconds: dict[str, float] = {}
+    tasks: dict[str, Measured] = {}
     loaded: Loaded | None = None
     for name, system in systems.items():
         file = f"{digest(spec, system, contexts)}.json"
         found = _recall([place / file for place in places])
+        if loaded is None or loaded.directory != Path(system["model"]):
+            loaded = Loaded(Path(system["model"]))
+        began = time.process_time()
+        if system.get("probe"):
+            tasks[name] = _tasks(name, spec, loaded, places, report)
         if not found:
-            directory = Path(system["model"])
-            if loaded is None or loaded.directory != directory:
-                report(f"{name}: loading {directory}")
-                loaded = Loaded(directory)
-            began = time.process_time()
+            report(f"{name}: loading {loaded.directory}")
             found = finite(System(name, loaded, spec, contexts, report).measure(samples, asked))
             seconds[name] = round(time.process_time() - began, 1)
         measured[name] = found
-        for place in {kept, places[0]}:
-            write_atomically(place / file, json.dumps(measured[name]).encode("ascii"))
+        _keep(found, file, {kept, places[0]})
     rows = answers(asked, {name: found["texts"] for name, found in measured.items()})
     lines = "".join(json.dumps(row) + "\n" for row in rows)
     write_atomically(Path(spec["output"]) / ANSWERS, lines.encode("ascii"))
     return {
         "systems": {
             name: {key: value for key, value in found.items() if key != "texts"}
+            | tasks.get(name, {})
             for name, found in measured.items()
         },
         "answers": len(rows),
         "cpu_seconds": seconds,
         "seconds": round(time.monotonic() - started, 1),
     }
+
+
+def _tasks(
+    name: str, spec: script.Spec, loaded: Loaded, places: Sequence[Path], report: script.Report
+) -> Measured:
+    """What lm-eval says of a model, task by task, under ``tasks``; empty when nothing is asked. A
+    task that could not be run says why, and is not kept."""
+    found: Measured = {}
+    for task in spec.get("tasks", ()):
+        file = f"task-{_task_digest(spec, task, loaded.directory)}.json"
+        known = _recall([place / file for place in places])
+        if known is None:
+            report(f"{name}: lm-eval's task {task}")
+            try:
+                folder = str(spec.get("tasks_folder", ""))
+                known = finite(lm_eval_tasks.score(task, folder, loaded.model, loaded.tokenizer))
+            except lm_eval_tasks.TaskNotRunError as error:
+                report(str(error))
+                found[task] = {"because": str(error)}
+                continue
+        _keep(known, file, {places[0], Path(spec["output"]) / MEASURED})
+        found[task] = known
+    return {"tasks": found} if found else {}
+
+
+def _task_digest(spec: script.Spec, task: str, model: Path) -> str:
+    asked = lm_eval_tasks.decisive([task], str(spec.get("tasks_folder", "")))
+    text = json.dumps([asked, fingerprint(model)])
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()[:16]
+
+
+def _keep(found: Measured, file: str, places: set[Path]) -> None:
+    for place in places:
+        write_atomically(place / file, json.dumps(found).encode("ascii"))
 
 
 def answers(
@@ -114,7 +152,8 @@ def digest(spec: script.Spec, system: Mapping[str, Any], contexts: Contexts) -> 
     """What decides one system's figures: the spec without its places and the other systems, the
     held-out samples, its own context, and the model's files by content. What there is to train on
     does not: new writing leaves the figures of the base model as they were."""
-    places = ("systems", "output", "work", "samples", "contexts", "earlier")
+    places = {"systems", "output", "work", "samples", "contexts", "earlier"}
+    places |= {"tasks", "tasks_folder"}  # scores of tasks are kept apart
     decisive = {key: value for key, value in spec.items() if key not in places}
     shape = {key: value for key, value in system.items() if key != "model"}
     rows = held_out.samples(Path(spec["samples"]))

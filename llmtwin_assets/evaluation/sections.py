@@ -19,7 +19,8 @@ def style(found: Mapping[str, Any]) -> Iterator[str]:
         yield f"<p>Style was not measured: {escape(style['unmeasured'])}</p>"
         return
     head = ["Whose text"]
-    head += [f"{name}: nearness" for name in measures] + [f"{name}: gain" for name in measures]
+    gained_by = [name for name in measures if any(name in each for each in style["gains"].values())]
+    head += [f"{name}: nearness" for name in measures] + [f"{name}: gain" for name in gained_by]
     head += ["Nearest writer"]
     rows = []
     for name, scores in style["scores"].items():
@@ -28,7 +29,7 @@ def style(found: Mapping[str, Any]) -> Iterator[str]:
             [
                 label(name),
                 *(reach(scores[measure]) for measure in measures),
-                *(gained(gains.get(measure)) for measure in measures),
+                *(gained(gains.get(measure)) for measure in gained_by),
                 label(found["nearest"][name]),
             ]
         )
@@ -38,6 +39,46 @@ def style(found: Mapping[str, Any]) -> Iterator[str]:
     for name, each in measures.items():
         if not each["admitted"]:
             yield f"<p>{escape(name.capitalize())} is not counted: {escape(each['because'])}.</p>"
+
+
+def _tasks(systems: Mapping[str, Any]) -> Iterator[str]:
+    """lm-eval's tasks, the base model beside the twin, and why some were not run."""
+    told = {name: each["tasks"] for name, each in systems.items() if each.get("tasks")}
+    scores = {
+        name: {
+            (task, metric): value
+            for task, score in tasks.items()
+            for metric, value in score.get("metrics", {}).items()
+        }
+        for name, tasks in told.items()
+    }
+    rows = [
+        [f"{task}: {metric}", *(_with_error(each.get((task, metric))) for each in scores.values())]
+        for task, metric in dict.fromkeys(key for each in scores.values() for key in each)
+    ]
+    if rows:
+        asked = {s["questions"] for ts in told.values() for s in ts.values() if "questions" in s}
+        most = f"at most {max(asked)} questions of each"
+        yield table(f"lm-eval's tasks, {most}, with standard errors",
+                    ["Task", *map(label, told)], rows)  # fmt: skip
+    for because in dict.fromkeys(
+        score["because"]
+        for tasks in told.values()
+        for score in tasks.values()
+        if "because" in score
+    ):
+        yield f"<p>{escape(because)}</p>"
+
+
+def _with_error(found: Mapping[str, Any] | None) -> str:
+    if found is None:
+        return "–"
+    error = (
+        ""
+        if found["error"] is None
+        else f"\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}{found['error']:.3f}"
+    )
+    return f"{number(found['value'])}{error}"
 
 
 def habits(found: Mapping[str, Any]) -> Iterator[str]:
@@ -92,6 +133,7 @@ def behaviour(found: Mapping[str, Any]) -> Iterator[str]:
             ]
         )
     yield table("What it remembers, repeats and forgets", head, rows)
+    yield from _tasks(found["systems"])
 
 
 def knowledge(found: Mapping[str, Any]) -> Iterator[str]:

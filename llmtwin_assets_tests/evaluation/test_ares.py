@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from llmtwin_assets.evaluation import ares, labels, page
+from llmtwin_assets.evaluation import ares, labels, sections
 from llmtwin_assets.evaluation.labels import Case, Labelled
 from llmtwin_assets_tests.evaluation.test_knowledge import embed
 from llmtwin_assets_tests.writing import paragraph
@@ -123,6 +123,6 @@ def test_the_page_shows_the_share_or_says_why_there_is_none() -> None:
     share = {"value": 0.6, "low": 0.5, "high": 0.7, "weight": 0.8}
     found = {"labelled": {"supported": {**share, "classical": share, "labelled": 30,
                                         "unlabelled": 150}}}  # fmt: skip
-    assert "<td>0.60 (0.50 to 0.70)</td>" in "".join(page._labelled(found))
+    assert "<td>0.60 (0.50\xa0to\xa00.70)</td>" in "".join(sections.labelled(found))
     silent = {"labelled": ares.figures([], [], {})}
-    assert "No answer was labelled" in "".join(page._labelled(silent))
+    assert "No answer was labelled" in "".join(sections.labelled(silent))

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from llmtwin_assets.evaluation import page, ragas_scores
+from llmtwin_assets.evaluation import ragas_scores, sections
 from llmtwin_assets.evaluation.ragas_scores import Row
 from llmtwin_assets.settings import BadSettingError, from_environment
 from llmtwin_assets_tests.chat_server import ChatServer, serving
@@ -95,8 +95,8 @@ def test_answers_that_say_what_their_passages_say_get_full_marks(tmp_path: Path)
     assert found["cost"]["calls"] == 4 * 6  # two passages each
     assert found["cost"]["calls"] <= found["estimate"]["calls"]
     assert found["cost"]["tokens_in"] <= found["estimate"]["tokens_in"]
-    text = "".join(page._ragas({"ragas": found}))
-    assert '<th scope="row">faithfulness</th><td>1.00 (1.00 to 1.00)</td><td>4</td>' in text
+    text = "".join(sections.ragas({"ragas": found}))
+    assert '<th scope="row">faithfulness</th><td>1.00 (1.00\xa0to\xa01.00)</td><td>4</td>' in text
 
 
 @needs_ragas
