@@ -12,30 +12,24 @@ import asyncio
 import hashlib
 import json
 import os
-import random
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-from resources.addresses import shown
+from resources.chat_calls import Asking, KeyNotAcceptedError
+from resources.chat_prompts import Failure, Prompt, Reply, kept_reply, tokens_in
 from resources.chat_replies import KeptReplies
 from resources.errors import LlmTwinError
-from resources.polite import retry_after
+
+__all__ = ["ChatModel", "Failure", "KeyNotAcceptedError", "Prompt", "Reply"]
 
 ATTEMPTS = 6  # of one call that fails on the way
-REASKS = 2  # of a reply that is not what was asked for
-FIRST_WAIT, LONGEST_WAIT = 1.0, 60.0  # seconds, doubling between attempts
 TIMEOUT = 120.0  # seconds for one call
 CONCURRENT = 8
-PER_TOKEN = 3.0  # characters of text per token, on the safe side for an estimate
-PER_MESSAGE = 8  # tokens that a chat template puts around a message
 MILLION = 1_000_000
 MOST_MODELS = 9  # that one purpose may have
-# What reading a reply raises whose fields are missing or null: the client checks none.
-MALFORMED = (ValueError, AttributeError, TypeError, LookupError)
 
 Wait = Callable[[float], Awaitable[None]]
 Progress = Callable[[int, int], None]
@@ -51,39 +45,6 @@ class SameModelTwiceError(LlmTwinError):
 
 class SilentModelError(LlmTwinError):
     """A model that gave no reply at all because its endpoint did not."""
-
-
-class KeyNotAcceptedError(LlmTwinError):
-    """The endpoint does not let this key in: every other prompt would be refused as well."""
-
-
-@dataclass(frozen=True)
-class Prompt:
-    """What is asked: messages (role, content), and, for a structured reply, a pydantic model."""
-
-    messages: tuple[Mapping[str, str], ...]
-    schema: Any = None
-    max_tokens: int = 512
-    temperature: float = 0.0
-
-
-@dataclass(frozen=True)
-class Reply:
-    """What came back. ``parsed`` is an instance of the prompt's schema, where it has one."""
-
-    text: str
-    parsed: Any
-    tokens_in: int
-    tokens_out: int
-    kept: bool  # it was answered before, and cost nothing
-
-
-@dataclass(frozen=True)
-class Failure:
-    """Why a prompt has no reply: ``kind`` is budget, refused, unreachable, or unreadable."""
-
-    kind: str
-    because: str
 
 
 @dataclass(frozen=True)
@@ -148,8 +109,8 @@ class ChatModel:
         were answered before cost nothing."""
         once = {self._name(prompt): prompt for prompt in prompts}
         with self._kept() as kept:
-            new = [prompt for name, prompt in once.items() if _usable(kept, name, prompt) is None]
-        read = sum(map(_tokens_in, new))
+            new = [each for name, each in once.items() if not kept_reply(kept, name, each)]
+        read = sum(map(tokens_in, new))
         written = sum(prompt.max_tokens for prompt in new)
         money = self.prices.of(read, written) if self.prices else None
         return Cost(len(new), read, written, money)
@@ -184,7 +145,7 @@ class ChatModel:
             base_url=self.url, api_key=self.key or "none", max_retries=0, timeout=self.timeout
         ) as client:
             with self._kept() as kept:
-                asking = _Asking(self, client, kept)
+                asking = Asking(self, client, kept)
 
                 async def one(name: str, prompt: Prompt) -> None:
                     async with waiting:
@@ -278,180 +239,3 @@ def raise_if_silent(name: str, failures: Sequence[Failure], asked: int) -> None:
             f"it answered none of {asked} questions: {failures[0].because}",
             "Look at its endpoint and its model's name, then try again",
         )
-
-
-class _Asking:
-    """One batch: calls with retries, replies with reasks, all within the budget."""
-
-    def __init__(self, model: ChatModel, client: Any, kept: KeptReplies) -> None:
-        self.model, self.client, self.kept = model, client, kept
-        self.reserved = 0.0  # by calls on their way
-        _, read, written = kept.totals()
-        self.spent = self._price(read, written)
-
-    async def answer(self, name: str, prompt: Prompt) -> Reply | Failure:
-        """Ask until the reply is what was asked for; ``name`` is what it is kept under."""
-        before = _usable(self.kept, name, prompt)
-        if before is not None:
-            return before
-        asked, because = prompt, ""
-        for _ in range(REASKS + 1):
-            got = await self._call(name, asked)
-            if isinstance(got, Failure):
-                return got
-            parsed, because = _parsed(prompt.schema, got.text)
-            if not because:
-                return Reply(got.text, parsed, got.tokens_in, got.tokens_out, False)
-            asked = _again(prompt, got.text, because)
-        return Failure("unreadable", f"{REASKS + 1} replies were not as asked: {because}")
-
-    async def _call(self, name: str, prompt: Prompt) -> Reply | Failure:
-        most = self._price(_tokens_in(prompt), prompt.max_tokens)
-        budget = self.model.budget
-        if budget is not None and self.spent + self.reserved + most > budget:
-            return Failure(
-                "budget",
-                f"the next call could cost {most:.4g}, and {self.spent + self.reserved:.4g} of "
-                f"{budget:.4g} are spent or promised",
-            )
-        self.reserved += most
-        try:
-            return await self._attempts(name, prompt)
-        finally:
-            self.reserved -= most
-
-    async def _attempts(self, name: str, prompt: Prompt) -> Reply | Failure:
-        import openai
-
-        failure = Failure("unreachable", "it was never asked")
-        attempts = self.model.attempts
-        for attempt in range(attempts):
-            wait = _backoff(attempt)
-            try:
-                reply = await asyncio.wait_for(self._once(prompt), self.model.timeout)
-            except openai.APIStatusError as error:
-                failure = self._told(error.status_code)
-                if failure.kind == "refused":
-                    return failure
-                stated = retry_after(error.response.headers.get("retry-after"), self.model.clock())
-                wait = min(stated or wait, LONGEST_WAIT)
-            except (TimeoutError, openai.APITimeoutError):
-                seconds = f"{self.model.timeout:g} seconds"
-                failure = Failure("unreachable", f"the endpoint did not answer in {seconds}")
-            except (openai.APIError, *MALFORMED) as error:
-                failure = Failure("unreachable", f"the endpoint failed ({type(error).__name__})")
-            else:
-                self._pay(name, prompt, reply)
-                if reply.text.strip():
-                    return reply
-                failure = Failure("unreadable", "the reply was empty")
-                budget = self.model.budget
-                if budget is not None and self.spent + self.reserved > budget:
-                    return Failure("budget", "empty replies used it up")
-            if attempt < attempts - 1:
-                await self.model.wait(wait)
-        return Failure(failure.kind, f"{failure.because}, {attempts} times")
-
-    def _pay(self, name: str, prompt: Prompt, reply: Reply) -> None:
-        """Count a reply, and keep it if it is what was asked for."""
-        self.spent += self._price(reply.tokens_in, reply.tokens_out)
-        usable = reply.text.strip() and not _parsed(prompt.schema, reply.text)[1]
-        self.kept.pay(reply.tokens_in, reply.tokens_out, name if usable else None, reply.text)
-
-    def _told(self, status: int) -> Failure:
-        """What a status says. Raises ``KeyNotAcceptedError``."""
-        if status in (401, 403):
-            raise KeyNotAcceptedError(
-                f"{self.model.model} at {shown(self.model.url)}",
-                f"the endpoint does not accept the key ({status})",
-                "Check the key in the settings, and what it may be used for",
-            )
-        if status in (408, 409, 425, 429) or status >= 500:
-            return Failure("unreachable", f"the endpoint is busy or failing ({status})")
-        return Failure("refused", f"the endpoint does not take the request ({status})")
-
-    async def _once(self, prompt: Prompt) -> Reply:
-        options: dict[str, Any] = {}
-        if prompt.schema is not None:
-            options["response_format"] = {
-                "type": "json_schema",
-                "json_schema": {
-                    "name": prompt.schema.__name__,
-                    "schema": prompt.schema.model_json_schema(),
-                },
-            }
-        got = await self.client.chat.completions.create(
-            model=self.model.model,
-            messages=[dict(message) for message in prompt.messages],
-            max_tokens=prompt.max_tokens,
-            temperature=prompt.temperature,
-            **options,
-        )
-        if not getattr(got, "choices", None):
-            raise ValueError("a reply without choices")
-        text = got.choices[0].message.content or ""
-        usage = got.usage
-        read = usage.prompt_tokens if usage else _tokens_in(prompt)
-        written = usage.completion_tokens if usage else int(len(text) / PER_TOKEN) + 1
-        return Reply(text, None, int(read), int(written), False)
-
-    def _price(self, tokens_in: int, tokens_out: int) -> float:
-        prices = self.model.prices
-        return prices.of(tokens_in, tokens_out) if prices else float(tokens_in + tokens_out)
-
-
-def _usable(kept: KeptReplies, name: str, prompt: Prompt) -> Reply | None:
-    """The reply that is kept, if it is what is asked for."""
-    before = kept.find(name)
-    if before is None:
-        return None
-    text, read, written = before
-    parsed, because = _parsed(prompt.schema, text)
-    return None if because else Reply(text, parsed, read, written, True)
-
-
-def _parsed(schema: Any, text: str) -> tuple[Any, str]:
-    """The reply as an instance of the schema, or what is wrong with it."""
-    if schema is None:
-        return None, ""
-    from pydantic import ValidationError
-
-    start, end = text.find("{"), text.rfind("}")
-    if start < 0 or end < start:
-        return None, "there is no JSON object in it"
-    try:
-        return schema.model_validate_json(text[start : end + 1]), ""
-    except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False)[0]
-        place = ".".join(map(str, first["loc"])) or "the object"
-        return None, f"{place}: {first['msg']}"
-
-
-def _again(prompt: Prompt, text: str, because: str) -> Prompt:
-    """The prompt with the reply that would not do, and why."""
-    correction = (
-        f"That cannot be used: {because}. Answer again with the JSON object alone, as the schema "
-        "asks for it."
-    )
-    return Prompt(
-        (
-            *prompt.messages,
-            {"role": "assistant", "content": text},
-            {"role": "user", "content": correction},
-        ),
-        prompt.schema,
-        prompt.max_tokens,
-        prompt.temperature,
-    )
-
-
-def _backoff(attempt: int) -> float:
-    """Doubling, with a quarter of chance so that many callers do not come back at once."""
-    longest: float = min(FIRST_WAIT * 2**attempt, LONGEST_WAIT)
-    return longest * (1 - random.random() / 4)
-
-
-def _tokens_in(prompt: Prompt) -> int:
-    text = sum(len(message["content"].encode("utf-8")) for message in prompt.messages)
-    schema = len(json.dumps(prompt.schema.model_json_schema())) if prompt.schema else 0
-    return int((text + schema) / PER_TOKEN) + PER_MESSAGE * len(prompt.messages)

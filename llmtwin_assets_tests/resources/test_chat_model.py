@@ -183,6 +183,7 @@ def test_a_key_that_is_not_accepted_ends_the_batch_at_once(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("said", "seconds"),
     [
+        ("0", 0.0),  # at once
         ("7", 7.0),
         ("Sun, 06 Nov 1994 08:49:37 GMT", 25.0),
         ("Sun, 06 Nov 1994 09:49:37 GMT", 60.0),  # no longer than we are ready to wait
