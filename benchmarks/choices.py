@@ -25,10 +25,10 @@ from typing import Any
 from benchmarks.output import emit, progress
 from benchmarks.twin import Bench, score
 from llmtwin_assets.datasets import duplicates, instruct, quality
-from llmtwin_assets.evaluation.assets import foreign_texts
 from llmtwin_assets.evaluation.contexts import FEW_SHOT, PASSAGES, read_contexts
 from llmtwin_assets.evaluation.figures import BASE
 from llmtwin_assets.evaluation.figures import FEW_SHOT as PROMPTED
+from llmtwin_assets.evaluation.findings import foreign_texts
 from llmtwin_assets.evaluation.intervals import student
 from llmtwin_assets.evaluation.knowledge import support
 from llmtwin_assets.evaluation.measure import ANSWERS, read_answers
