@@ -38,7 +38,7 @@ def show(
     llmtwin dataset show james-madison --kind dropped --json > dropped.json
     """
     with refusals():
-        from llmtwin_assets.datasets.assets import DROPPED, SAMPLES
+        from llmtwin_assets.datasets.quality import DROPPED, SAMPLES
         from llmtwin_assets.steps import read_table
 
         version = _current(author)
@@ -85,8 +85,8 @@ def export(
     Then, in Python: datasets.load_dataset("madison")
     """
     with refusals():
-        from llmtwin_assets.datasets.assets import SAMPLES
         from llmtwin_assets.datasets.export import export as write
+        from llmtwin_assets.datasets.quality import SAMPLES
         from llmtwin_assets.steps import read_table
         from resources.documents import open_documents
 

@@ -9,7 +9,8 @@ import pytest
 from typer.testing import CliRunner
 
 from llmtwin_assets.cli import app
-from llmtwin_assets.datasets.assets import DROPPED, SAMPLES, read_samples, read_table
+from llmtwin_assets.datasets.assets import read_samples, read_table
+from llmtwin_assets.datasets.quality import DROPPED, SAMPLES
 from llmtwin_assets.overview import FEATURES
 from llmtwin_assets_tests.chat_server import ChatServer, serving
 from llmtwin_assets_tests.datasets.rows import row
