@@ -24,7 +24,8 @@ from typing import Any
 from benchmarks.output import emit, goal, progress
 from llmtwin_assets import steps
 from llmtwin_assets.authors import AuthorsFile
-from llmtwin_assets.datasets.assets import SAMPLES, read_samples
+from llmtwin_assets.datasets.assets import read_samples
+from llmtwin_assets.datasets.quality import SAMPLES
 from llmtwin_assets.evaluation import page
 from llmtwin_assets.evaluation.assets import systems
 from llmtwin_assets.evaluation.contexts import Before, gather, write_contexts

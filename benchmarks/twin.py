@@ -29,7 +29,8 @@ from benchmarks.orchestration import run as materialise
 from benchmarks.output import emit, goal, progress
 from llmtwin_assets import steps
 from llmtwin_assets.authors import AuthorsFile
-from llmtwin_assets.datasets.assets import SAMPLES, read_samples
+from llmtwin_assets.datasets.assets import read_samples
+from llmtwin_assets.datasets.quality import SAMPLES
 from llmtwin_assets.evaluation.contexts import (
     FEW_SHOT,
     PASSAGES,

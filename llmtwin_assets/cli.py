@@ -66,7 +66,7 @@ def corpus(author: AuthorArgument) -> None:
         from llmtwin_assets.overview import CORPUS, overview
 
         settings = prepared()
-        materialise(settings, author, only=CORPUS)
+        materialise(settings, author, only=CORPUS, what="corpus")
         show(overview(settings, author))
 
 
@@ -280,7 +280,9 @@ def service(settings: Settings, host: str, port: int) -> tuple[list[Any], dict[s
         }
         children.append(Child("engine", _uvicorn("engine", "127.0.0.1", port + 1), environment))
     children.append(Child("API", _uvicorn("api", host, port), environment))
-    return children, {f"http://{name}:{port}/healthz": f"Ask your twin: http://{name}:{port}"}
+    page = f"http://{name}:{port}"
+    told = f"Ask your twin: {page}\nReview what it learns from: {page}/review"
+    return children, {f"{page}/healthz": told}
 
 
 def _uvicorn(application: str, host: str, port: int) -> list[str]:

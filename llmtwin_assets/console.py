@@ -118,6 +118,12 @@ def one_answer(row: dict[str, Any]) -> str:
     )
 
 
+def printable(text: str) -> str:
+    """A text without what would move the cursor, colour the terminal or turn a line around: control
+    and invisible characters, which an author's files may hold, are shown as a question mark."""
+    return "".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in text)
+
+
 def shortened(text: str, most: int = 120) -> str:
     """The beginning of a text on one line, cut between words."""
     line = " ".join(text.split())

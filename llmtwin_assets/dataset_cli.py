@@ -1,5 +1,6 @@
 """The commands ``llmtwin dataset …``: read what a twin learns from, and write it out."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,13 +12,17 @@ from llmtwin_assets.console import (
     known_authors,
     prepared,
     print_json,
+    printable,
     refusals,
     registry,
     shortened,
 )
 from llmtwin_assets.datasets.export import CHOICES
+from llmtwin_assets.datasets.review import Decisions, holding, pair_id
+from llmtwin_assets.review_cli import review
 
-commands = typer.Typer(no_args_is_help=True, help="What a twin learns from: show it, export it.")
+commands = typer.Typer(no_args_is_help=True, help="What a twin learns from: read it, export it.")
+commands.command("review")(review)
 
 
 @commands.command("show")
@@ -38,10 +43,12 @@ def show(
     llmtwin dataset show james-madison --kind dropped --json > dropped.json
     """
     with refusals():
-        from llmtwin_assets.datasets.assets import DROPPED, SAMPLES
+        from llmtwin_assets.datasets.quality import DROPPED, SAMPLES
         from llmtwin_assets.steps import read_table
+        from resources.interactions import open_interactions
 
         version = _current(author)
+        made = holding(open_interactions(prepared().interactions_url).decisions(author))
         facts = version.facts
         found: dict[str, list[dict[str, Any]]] = {}
         for name, by in ((SAMPLES, "kind"), (DROPPED, "reason")):
@@ -49,9 +56,11 @@ def show(
             for value in sorted(set(frame[by].to_list())):
                 title = value if name == SAMPLES else f"dropped: {value}"
                 if kind in ("", title, title.partition(":")[0]):
-                    found[title] = list(
-                        frame.filter(frame[by] == value).head(rows).iter_rows(named=True)
-                    )
+                    first = frame.filter(frame[by] == value).head(rows)
+                    found[title] = [
+                        row | {"decision": _decision(row, made)}
+                        for row in first.iter_rows(named=True)
+                    ]
         if as_json:
             print_json({"version": version.digest, "figures": facts["figures"], "rows": found})
             return
@@ -60,11 +69,31 @@ def show(
             print(f"  {figure:28} {value:>8,}")
         for title, group in found.items():
             for row in group:
-                told = row.get("detail") or row["why"]
-                print(f"\n{title}{f' ({told})' if told else ''}")
-                print(f"  > {shortened(row['instruction'], 200)}")
-                print(f"    {shortened(row['answer'], 200)}")
+                told = "; ".join(filter(None, (row.get("detail", row["why"]), row["decision"])))
+                print(f"\n{title}{f' ({printable(told)})' if told else ''}")
+                print(f"  > {printable(shortened(row['instruction'], 200))}")
+                print(f"    {printable(shortened(row['answer'], 200))}")
         print(f"\nEverything: {version.path / 'report.html'}")
+
+
+def _decision(row: Mapping[str, Any], made: Decisions) -> str:
+    """What a reviewer decided about a row, whether the data set was made again since or not."""
+    found = made.get(pair_id(row.get("generated") or row["instruction"], row["answer"]))
+    return f"{found['verdict']} by {found['by']}, {found['given'][:16]}" if found else "unreviewed"
+
+
+@commands.command("make")
+def make(author: AuthorArgument) -> None:
+    """Make an author's training data, and train nothing.
+
+    Example: llmtwin dataset make james-madison, then llmtwin dataset review james-madison
+    """
+    with refusals():
+        from llmtwin_assets.making import materialise
+        from llmtwin_assets.overview import CORPUS
+
+        only = [*CORPUS, "instruct_dataset"]
+        materialise(prepared(), author, only=only, what="training data")
 
 
 @commands.command("export")
@@ -85,8 +114,8 @@ def export(
     Then, in Python: datasets.load_dataset("madison")
     """
     with refusals():
-        from llmtwin_assets.datasets.assets import SAMPLES
         from llmtwin_assets.datasets.export import export as write
+        from llmtwin_assets.datasets.quality import SAMPLES
         from llmtwin_assets.steps import read_table
         from resources.documents import open_documents
 

@@ -21,10 +21,14 @@ class RunFailedError(LlmTwinError):
 
 
 def materialise(
-    settings: Settings, author: str, recipe: str = "", only: Sequence[str] = ()
+    settings: Settings,
+    author: str,
+    recipe: str = "",
+    only: Sequence[str] = (),
+    what: str = "twin",
 ) -> None:
-    """Run the main job for one author, or ``only`` some of its assets, showing progress; raises
-    ``RunFailedError``."""
+    """Run the main job for one author, or ``only`` some of its assets, which make ``what``, showing
+    progress; raises ``RunFailedError``."""
     import dagster as dg
 
     from llmtwin_assets.automation.jobs import LEADERBOARD, TWIN
@@ -41,7 +45,6 @@ def materialise(
     register_authors(settings)
     free_the_queue()
     defs = build_defs(settings, loggers={"console": logger_for(set(only or ASSETS))})
-    what = "corpus" if only else "twin"
     began = time.monotonic()
     print(f"Making the {what} of {author} in {settings.home}")
     with dg.DagsterInstance.get() as instance:

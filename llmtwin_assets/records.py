@@ -123,10 +123,12 @@ class InstructSample:
     start: int
     end: int
     origin: str  # author: a verbatim span
-    written_by: str  # who wrote the instruction: rules
+    written_by: str  # who wrote the instruction: rules · teacher · file · a reviewer, after …
     language: str | None = None  # ISO 639 code, of the answer
     score: float = 0.0  # from 0 to 1, how well the row reads as an example to learn from
     why: str = ""  # it was kept
+    generated: str = ""  # the instruction that a reviewer edited; empty when nobody did
+    reviewed: str = ""  # accepted · edited · rejected; empty when nobody decided
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,19 +1,17 @@
-"""What was asked, what was answered, and what readers thought of it: traces and feedback.
+"""What was asked, what was answered, and what people thought of it: traces, readers' feedback, and
+reviewers' decisions about pairs of training data.
 
-Both are mappings kept by author in the same SQLite file as the documents (write-ahead log, one
+All are mappings kept by author in the same SQLite file as the documents (write-ahead log, one
 writer at a time, any number of processes). Each call is one transaction. Of an author's traces the
 newest ``KEPT`` are stored; those that have feedback or were sampled for the evaluation set stay
-beyond that. Texts are stored as they are given: masking them is the caller's work. Overwritten and
-deleted rows are wiped from the file.
+beyond that. Decisions are only ever added. Texts are stored as they are given: masking them is the
+caller's work. Overwritten and deleted rows are wiped from the file.
 """
 
 import json
-import os
 import sqlite3
 import uuid
-from collections import deque
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -21,7 +19,7 @@ from urllib.parse import unquote, urlsplit
 
 from resources.documents import StoreUnavailableError
 from resources.errors import LlmTwinError, UnknownSchemeError
-from resources.sqlite import use_write_ahead_log
+from resources.sqlite import SqliteFile
 
 KEPT = 10_000  # traces per author
 SUMMARY = "id variant version model started seconds question outcome tokens_in tokens_out".split()
@@ -35,7 +33,11 @@ CREATE INDEX IF NOT EXISTS traces_sampled ON traces (author, started, id) WHERE 
 CREATE TABLE IF NOT EXISTS feedback (
     author TEXT NOT NULL, trace_id TEXT NOT NULL, rating INTEGER NOT NULL, given TEXT NOT NULL,
     body TEXT NOT NULL, PRIMARY KEY (author, trace_id));
+CREATE TABLE IF NOT EXISTS decisions (
+    number INTEGER PRIMARY KEY, author TEXT NOT NULL, pair TEXT NOT NULL, body TEXT NOT NULL);
+CREATE INDEX IF NOT EXISTS decisions_by_author ON decisions (author, pair, number);
 """
+TABLES = ("traces", "feedback", "decisions")
 
 
 class UnknownTraceError(LlmTwinError):
@@ -52,13 +54,13 @@ class Interactions:
     def __init__(self, path: Path, kept: int = KEPT) -> None:
         self.path = path
         self.kept = kept
-        self._idle: dict[int, deque[tuple[tuple[int, int], sqlite3.Connection]]] = {}
+        self._file = SqliteFile(path, SCHEMA, TABLES, lambda error: _unavailable(path, error))
 
     def add_trace(self, trace: Mapping[str, Any]) -> None:
         """Store a trace: ``id``, ``author``, ``started`` (ISO, UTC), ``sampled`` and whatever else
         it says, as JSON. A trace that is stored already stays as it was."""
         author, sampled = str(trace["author"]), int(bool(trace.get("sampled")))
-        with self._write(safe=False) as db:
+        with self._file.write(safe=False) as db:
             db.execute(
                 "INSERT INTO traces (author, id, started, sampled, kept, body)"
                 " VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
@@ -69,7 +71,7 @@ class Interactions:
     def traces(self, author: str, limit: int = 20) -> list[dict[str, Any]]:
         """Summaries of the author's newest traces, newest first: ``SUMMARY`` and the ``rating``
         (1, -1 or ``None``)."""
-        with self._read() as db:
+        with self._file.read() as db:
             rows = db.execute(
                 "SELECT traces.body, rating FROM traces LEFT JOIN feedback"
                 " ON feedback.author=traces.author AND trace_id=id"
@@ -83,7 +85,7 @@ class Interactions:
 
     def trace(self, author: str, id: str) -> dict[str, Any] | None:
         """One of the author's traces as it was stored; ``None`` when there is none."""
-        with self._read() as db:
+        with self._file.read() as db:
             row = db.execute(
                 "SELECT body FROM traces WHERE author=? AND id=?", (author, id)
             ).fetchone()
@@ -92,7 +94,7 @@ class Interactions:
     def sampled(self, author: str) -> list[dict[str, Any]]:
         """The author's traces of the evaluation set, oldest first, with their ``rating`` and the
         ``better`` answer where a reader gave them."""
-        with self._read() as db:
+        with self._file.read() as db:
             rows = db.execute(
                 "SELECT traces.body, feedback.body FROM traces LEFT JOIN feedback"
                 " ON feedback.author=traces.author AND trace_id=id"
@@ -115,7 +117,7 @@ class Interactions:
         """
         if rating not in (1, -1):
             raise BadRatingError(f"rating {rating}", "it is neither 1 nor -1", "Send 1 or -1")
-        with self._write() as db:
+        with self._file.write() as db:
             row = db.execute(
                 "SELECT body FROM traces WHERE author=? AND id=?", (author, trace_id)
             ).fetchone()
@@ -139,20 +141,43 @@ class Interactions:
         """All feedback on the author's answers, oldest first: ``id``, ``trace_id``, ``rating``,
         ``better``, ``given`` (ISO, UTC), and of the answer ``question``, ``answer``,
         ``chunk_ids``, ``version``, ``variant``."""
-        with self._read() as db:
+        with self._file.read() as db:
             rows = db.execute(
                 "SELECT body FROM feedback WHERE author=? ORDER BY given, trace_id", (author,)
             ).fetchall()
         return [json.loads(body) for (body,) in rows]
 
+    def add_decision(self, decision: Mapping[str, Any]) -> dict[str, Any]:
+        """Store what a reviewer decided: ``author``, ``pair`` (the id of what it is about) and
+        whatever else it says, as JSON. Earlier decisions stay. Returns it with ``id`` and
+        ``given`` (ISO, UTC)."""
+        made = {**decision, "id": str(uuid.uuid4()), "given": _now()}
+        with self._file.write() as db:
+            db.execute(
+                "INSERT INTO decisions (author, pair, body) VALUES (?, ?, ?)",
+                (made["author"], made["pair"], _json(made)),
+            )
+        return made
+
+    def decisions(self, author: str) -> dict[str, list[dict[str, Any]]]:
+        """pair -> all decisions about it, the one that holds last, of one author."""
+        with self._file.read() as db:
+            rows = db.execute(
+                "SELECT pair, body FROM decisions WHERE author=? ORDER BY pair, number", (author,)
+            ).fetchall()
+        found: dict[str, list[dict[str, Any]]] = {}
+        for pair, body in rows:
+            found.setdefault(pair, []).append(json.loads(body))
+        return found
+
     def erase(self, author: str) -> int:
         """Remove everything of an author, from the file and its log. Returns the rows removed."""
-        with self._write() as db:
+        with self._file.write() as db:
             gone = sum(
                 db.execute(f"DELETE FROM {table} WHERE author=?", (author,)).rowcount
-                for table in ("traces", "feedback")
+                for table in TABLES
             )
-        with self._read() as db:
+        with self._file.read() as db:
             # The log still holds what was written to it; a reader may keep it from being emptied.
             db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         return gone
@@ -164,56 +189,6 @@ class Interactions:
             (author, self.kept),
         )
 
-    @contextmanager
-    def _read(self) -> Iterator[sqlite3.Connection]:
-        try:
-            opened = self._connect()
-        except (OSError, sqlite3.DatabaseError) as error:
-            raise self._unavailable(error) from error
-        try:
-            yield opened[1]
-        except sqlite3.DatabaseError as error:
-            raise self._unavailable(error) from error
-        # Closing a file's last connection costs a hundred writes, so one is kept for the next call.
-        self._idle[os.getpid()].append(opened)
-
-    @contextmanager
-    def _write(self, safe: bool = True) -> Iterator[sqlite3.Connection]:
-        """A transaction; unless ``safe``, a power cut (nothing less) may undo the newest ones."""
-        with self._read() as db:
-            db.execute(f"PRAGMA synchronous={'FULL' if safe else 'NORMAL'}")
-            # IMMEDIATE takes the write lock before reading, so that what was read still holds.
-            db.execute("BEGIN IMMEDIATE")
-            try:
-                yield db
-            except BaseException:
-                db.execute("ROLLBACK")
-                raise
-            db.execute("COMMIT")
-
-    def _connect(self) -> tuple[tuple[int, int], sqlite3.Connection]:
-        """A connection, and the file (device and number) it belongs to."""
-        # By process: a connection must not be used, or closed, across a fork.
-        idle = self._idle.setdefault(os.getpid(), deque(maxlen=1))
-        with suppress(IndexError, FileNotFoundError):
-            kept, db = idle.pop()
-            if kept == _file(self.path):
-                return kept, db
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        db = sqlite3.connect(self.path, timeout=60, isolation_level=None, check_same_thread=False)
-        db.execute("PRAGMA secure_delete=ON")
-        if not db.execute("SELECT name FROM sqlite_master WHERE name='feedback'").fetchone():
-            use_write_ahead_log(db)
-            db.executescript(SCHEMA)
-        return _file(self.path), db
-
-    def _unavailable(self, error: Exception) -> StoreUnavailableError:
-        return StoreUnavailableError(
-            str(self.path),
-            f"the store of traces and feedback cannot be used ({error})",
-            "Check the path in LLMTWIN_DOCUMENTS_URL, its permissions and the room on the disk",
-        )
-
 
 def open_interactions(url: str) -> Interactions:
     """The store beside the documents: ``sqlite:///path``. Raises ``UnknownSchemeError``."""
@@ -221,11 +196,6 @@ def open_interactions(url: str) -> Interactions:
     if parts.scheme != "sqlite":
         raise UnknownSchemeError(url, ("sqlite:///",))
     return Interactions(Path(unquote(parts.path)))
-
-
-def _file(path: Path) -> tuple[int, int]:
-    found = path.stat()
-    return found.st_dev, found.st_ino
 
 
 def _feedback(trace: Mapping[str, Any], rating: int, better: str | None) -> dict[str, Any]:
@@ -238,8 +208,20 @@ def _feedback(trace: Mapping[str, Any], rating: int, better: str | None) -> dict
         "chunk_ids": [passage["chunk_id"] for passage in trace.get("passages", [])],
         "rating": rating,
         "better": better,
-        "given": datetime.now(UTC).isoformat(timespec="microseconds"),
+        "given": _now(),
     }
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="microseconds")
+
+
+def _unavailable(path: Path, error: Exception) -> StoreUnavailableError:
+    return StoreUnavailableError(
+        str(path),
+        f"the store of traces, feedback and decisions cannot be used ({error})",
+        "Check the path in LLMTWIN_DOCUMENTS_URL, its permissions and the room on the disk",
+    )
 
 
 def _json(value: Mapping[str, Any]) -> str:

@@ -18,6 +18,8 @@ FOLLOW = {
     "instruct_dataset",
     "twin_leaderboard",
 }
+# What people say may never come; nothing waits for it.
+PEOPLE = dg.AssetSelection.assets("review_decisions")
 
 
 def follows_content() -> dg.AutomationCondition:
@@ -30,7 +32,7 @@ def follows_content() -> dg.AutomationCondition:
     wanted = (dg.AutomationCondition.missing() | changed).since_last_handled()
     return (
         wanted
-        & ~dg.AutomationCondition.any_deps_missing()
+        & ~dg.AutomationCondition.any_deps_missing().ignore(PEOPLE)
         & ~dg.AutomationCondition.any_deps_in_progress()
         & ~dg.AutomationCondition.in_progress()
         & dg.AutomationCondition.all_deps_blocking_checks_passed()

@@ -13,6 +13,7 @@ import dagster as dg
 
 from llmtwin_assets.authors import Author, AuthorsFile, authors_partition
 from llmtwin_assets.automation.jobs import training_job
+from llmtwin_assets.automation.reviews import reviews
 from llmtwin_assets.corpus.ingest import LOCAL, fingerprint
 from llmtwin_assets.settings import Settings
 from resources.artifacts import ArtifactStore
@@ -221,4 +222,4 @@ follow_content = dg.AutomationConditionSensorDefinition(
     description="Makes features, data sets and tables when what they are made of has changed.",
 )
 
-sensors = [authors_and_sources, feeds_and_sites, training_due, follow_content]
+sensors = [authors_and_sources, feeds_and_sites, reviews, training_due, follow_content]

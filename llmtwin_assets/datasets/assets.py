@@ -5,9 +5,11 @@ from typing import Any
 
 import dagster as dg
 
-from llmtwin_assets.datasets import figures, given, instruct, quality, teacher
+from llmtwin_assets.authors import authors_partition
+from llmtwin_assets.datasets import figures, given, instruct, quality, review, teacher
 from llmtwin_assets.datasets.page import dataset_page
 from llmtwin_assets.datasets.passages import prose
+from llmtwin_assets.datasets.quality import DROPPED, SAMPLES
 from llmtwin_assets.datasets.topics import topics
 from llmtwin_assets.features.assets import (
     cleaned_documents,
@@ -20,25 +22,35 @@ from llmtwin_assets.settings import Settings
 from llmtwin_assets.steps import Facts, Step, author_asset, read_table, save_plots, save_table
 from resources.artifacts import ArtifactStore, Version, sha256
 from resources.chat_model import open_chat_model
+from resources.interactions import Interactions
 
-SAMPLES = "samples.parquet"
-DROPPED = "dropped.parquet"  # the same columns, reason and detail
+review_decisions = dg.AssetSpec(
+    "review_decisions",
+    group_name="datasets",
+    kinds={"sqlite"},
+    partitions_def=authors_partition,
+    description="What reviewers decided about pairs: accepted, edited, rejected.",
+)
 
 
-@author_asset("datasets", instruct.VERSION, {"polars"}, deps=[cleaned_documents])
+@author_asset("datasets", instruct.VERSION, {"polars"}, deps=[cleaned_documents, review_decisions])
 def instruct_dataset(
     context: dg.AssetExecutionContext,
     settings: dg.ResourceParam[Settings],
+    interactions: dg.ResourceParam[Interactions],
     artifacts: dg.ResourceParam[ArtifactStore],
 ) -> dg.MaterializeResult:
     """Instructions with the author's own passages as answers, verbatim, split by document; what was
-    not worth keeping is stored beside them with its reason."""
+    not worth keeping, or rejected in review, is stored beside them with its reason."""
     step = Step(context, artifacts)
     cleaned = step.input("cleaned_documents")
     inputs: dict[str, Any] = {"documents": cleaned.digest}
     file = given.file(settings.pairs_file, step.author)
     if file is not None:
         inputs["file"] = sha256(file)
+    decisions = review.holding(interactions.decisions(step.author))
+    if decisions:
+        inputs["review"] = review.state(decisions)
     model = open_chat_model("LLMTWIN_TEACHER", settings.home / "teacher" / f"{step.author}.sqlite")
     if model is not None:
         inputs["teacher"] = [teacher.VERSION, model.url, model.model, model.budget]
@@ -55,9 +67,11 @@ def instruct_dataset(
         if taught:
             more, wrong = [*taught.rows, *more], [*taught.left_out, *wrong]
         held_out = [document.text for document in documents if document.split == "held-out"]
-        found = quality.judged(to_frame(InstructSample, [*candidates, *more]), held_out)
+        rows = review.reviewed([*candidates, *more], decisions)
+        found = review.settled(quality.judged(to_frame(InstructSample, rows), held_out), decisions)
         found = quality.capped(found, given.GENERAL, given.GENERAL_SHARE)
         facts = _save(folder, documents, found, wrong)
+        facts["figures"] |= review.counts(found, decisions)
         if more or wrong:
             facts["figures"] |= {"given": len(more), "could not be used": len(wrong)}
         if taught:
@@ -72,13 +86,20 @@ def read_samples(version: Version) -> list[InstructSample]:
     return from_frame(InstructSample, read_table(version, SAMPLES))
 
 
+def learned(version: Version) -> str:
+    """Names what there is to learn in a version: it stays when only what is said of the rows has
+    changed, as when a reviewer accepts them."""
+    return str(version.facts.get("learned", version.digest))
+
+
 def _candidates(version: Version) -> list[InstructSample]:
-    """What was judged to make a version, in the order of the documents' text."""
+    """What rules wrote to make a version, in the order of the documents' text."""
     rows = [
         *read_samples(version),
         *from_frame(InstructSample, read_table(version, DROPPED)),
     ]
-    ours = [row for row in rows if row.written_by == instruct.WRITTEN_BY]
+    made = map(review.as_generated, rows)
+    ours = [row for row in made if row.written_by == instruct.WRITTEN_BY]
     return sorted(ours, key=lambda row: (row.document_id, row.start))
 
 
@@ -103,7 +124,8 @@ def _save(
         save_plots(folder, plots)
     judged.dropped.write_parquet(folder / DROPPED)
     (folder / "report.html").write_text(dataset_page(judged, about, plots, wrong), "utf-8")
-    return save_table(judged.kept, folder / SAMPLES) | figures.facts(judged, documents, about)
+    facts = {"learned": figures.learned(judged.kept)} | figures.facts(judged, documents, about)
+    return save_table(judged.kept, folder / SAMPLES) | facts
 
 
-assets = [instruct_dataset]
+assets = [review_decisions, instruct_dataset]

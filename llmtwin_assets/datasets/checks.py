@@ -2,6 +2,7 @@
 
 import math
 
+from llmtwin_assets.datasets import review
 from llmtwin_assets.datasets.assets import instruct_dataset
 from llmtwin_assets.steps import Facts, Verdict, gate
 
@@ -46,7 +47,7 @@ def most_is_usable(facts: Facts) -> Verdict:
     voice."""
     kept, dropped = facts["words"]["kept"], facts["words"]["dropped"]
     enough = kept >= USABLE * (kept + dropped)
-    worst = next(iter(facts["dropped"]), "")
+    worst = next((reason for reason in facts["dropped"] if reason != review.REASON), "")
     return Verdict(
         enough,
         f"{facts['rows']} of {facts['candidates']} candidates kept"

@@ -1,11 +1,13 @@
 """What a data set records about itself: counts that the gates judge and a person reads. They are
 counted anew on the rows that are stored, apart from the code that chose them. No text in them."""
 
+import hashlib
+import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from llmtwin_assets.datasets import duplicates, instruct, rules
+from llmtwin_assets.datasets import duplicates, instruct, review, rules
 from llmtwin_assets.datasets.quality import Judged
 from llmtwin_assets.datasets.topics import Topic, coverage
 from llmtwin_assets.features.words import length
@@ -13,6 +15,8 @@ from llmtwin_assets.records import Document, InstructSample, from_frame
 
 if TYPE_CHECKING:
     import polars as pl
+
+SAID = ("why", "written_by", "generated", "reviewed")  # columns that nobody learns from
 
 
 def facts(judged: Judged, documents: Sequence[Document], topics: Sequence[Topic]) -> dict[str, Any]:
@@ -32,7 +36,7 @@ def facts(judged: Judged, documents: Sequence[Document], topics: Sequence[Topic]
         "duplicates": repeated(rows) + len(judged.like.among(judged.kept)),
         "unmasked": int(rules.unmasked(judged.kept).sum()),
         "candidates": judged.kept.height + judged.dropped.height,
-        "words": {"kept": _words(judged.kept), "dropped": _words(judged.dropped)},
+        "words": {"kept": _words(judged.kept), "dropped": _words(_unfit(judged.dropped))},
         "dropped": judged.funnel,
         "languages": {
             split: _languages([row for row in rows if row.split == split])
@@ -53,6 +57,14 @@ def facts(judged: Judged, documents: Sequence[Document], topics: Sequence[Topic]
     }
 
 
+def learned(rows: "pl.DataFrame") -> str:
+    """Names what a model can learn from rows, whatever is said of them: 16 hex digits."""
+    found = hashlib.sha256()
+    for row in rows.drop(SAID).iter_rows():
+        found.update(json.dumps(row).encode("utf-8"))
+    return found.hexdigest()[:16]
+
+
 def leaking(train: Sequence[InstructSample], documents: Sequence[Document]) -> int:
     """How many train rows are of a held-out document, or share eight words in a row with one."""
     held = instruct.held_out_ngrams(documents)
@@ -69,6 +81,11 @@ def repeated(rows: Sequence[InstructSample]) -> int:
     answers = {(row.document_id, row.start, row.end): row.answer for row in rows}
     different = {duplicates.plain(answer) for answer in answers.values()}
     return len(rows) - len(instructions) + len(answers) - len(different)
+
+
+def _unfit(dropped: "pl.DataFrame") -> "pl.DataFrame":
+    """What was dropped for what it is: what people rejected tells nothing of the sources."""
+    return dropped.filter(dropped["reason"] != review.REASON)
 
 
 def _words(rows: "pl.DataFrame") -> int:

@@ -14,7 +14,7 @@ from llmtwin_assets.features.split import sentences
 from llmtwin_assets.features.words import length, ngrams, words
 from llmtwin_assets.records import Document, InstructSample, content_id
 
-VERSION = "instruct-3"
+VERSION = "instruct-4"
 WRITTEN_BY = "rules"
 PER_PASSAGE = 1  # instructions
 

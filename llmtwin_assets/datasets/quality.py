@@ -17,6 +17,8 @@ LEAST_SCORE = 0.4
 FULL_LENGTH = 60  # words from which on an answer is long enough to show a voice
 RICH = 6.0  # Guiraud's index (different words by the root of all) of varied prose
 ASKED = 6  # words of an instruction that says what it wants
+SAMPLES = "samples.parquet"  # the table of what is kept
+DROPPED = "dropped.parquet"  # the same columns, reason and detail
 MEASURES = ("words", "distinct", "visible", "letters")
 
 

@@ -38,30 +38,68 @@ class Topic:
     covered: bool
 
 
+@dataclass(frozen=True)
+class _Clusters:
+    """Centres (rows of length 1) over the words of ``index`` with their ``weights``; the words that
+    mark each; and for every piece its centre and the place of its text."""
+
+    index: dict[str, int]
+    weights: "Matrix"
+    centres: "Matrix"
+    names: list[tuple[str, ...]]
+    pieces: list[tuple[int, int]]
+
+    def nearest(self, texts: Sequence[str]) -> list[int]:
+        """The centre that each text is about."""
+        if not texts:
+            return []
+        rows = _vectors([words(text) for text in texts], self.index, self.weights)[0]
+        found: list[int] = (rows @ self.centres.T).argmax(1).tolist()
+        return found
+
+
 def topics(texts: Sequence[str], answers: Sequence[str], used: Collection[int] = ()) -> list[Topic]:
     """The topics of ``texts``, the largest first, and how many of ``answers`` are about each (both
     counted over at most ``MOST_PIECES``); ``used`` are the places of the texts that rows are from.
     None for texts too short to tell topics apart."""
+    found = _clusters(texts)
+    if found is None:
+        return []
+    about = Counter(found.nearest(_evenly(answers)))
+    size = Counter(topic for topic, _ in found.pieces)
+    covered = {topic for topic, place in found.pieces if place in used}
+    made = [
+        Topic(name, size[k], about[k], k in covered)
+        for k, name in enumerate(found.names)
+        if size[k]
+    ]
+    return sorted(made, key=lambda topic: (-topic.pieces, topic.words))
+
+
+def labels(texts: Sequence[str], answers: Sequence[str]) -> list[tuple[str, ...]]:
+    """The words of the topic, of those of ``texts``, that each of ``answers`` is about; no words
+    where there are no topics."""
+    found = _clusters(texts)
+    if found is None:
+        return [()] * len(answers)
+    parts = (answers[at : at + MOST_PIECES] for at in range(0, len(answers), MOST_PIECES))
+    return [found.names[k] for part in parts for k in found.nearest(part)]
+
+
+def _clusters(texts: Sequence[str]) -> _Clusters | None:
+    """None for texts too short to tell topics apart."""
     cut = _evenly([(place, piece) for place, text in enumerate(texts) for piece in _cut(text)])
     pieces = [piece for _, piece in cut]
     index = _vocabulary(pieces)
     if len(pieces) < 4 or len(index) < 4:
-        return []
+        return None
     matrix, weights = _vectors(pieces, index)
-    count = min(MOST_TOPICS, max(2, round(math.sqrt(len(pieces) / 2))))
-    centres = _centres(matrix, count)
-    rows = _vectors([words(answer) for answer in _evenly(answers)], index, weights)[0]
-    about = Counter((rows @ centres.T).argmax(1).tolist() if len(rows) else [])
+    centres = _centres(matrix, min(MOST_TOPICS, max(2, round(math.sqrt(len(pieces) / 2)))))
+    words_of = list(index)
+    names = [tuple(words_of[n] for n in centre.argsort()[::-1][:3]) for centre in centres]
     nearest = (matrix @ centres.T).argmax(1).tolist()
-    size = Counter(nearest)
-    covered = {topic for topic, (place, _) in zip(nearest, cut, strict=True) if place in used}
-    names = list(index)
-    found = [
-        Topic(tuple(names[n] for n in centre.argsort()[::-1][:3]), size[k], about[k], k in covered)
-        for k, centre in enumerate(centres)
-        if size[k]
-    ]
-    return sorted(found, key=lambda topic: (-topic.pieces, topic.words))
+    places = [place for place, _ in cut]
+    return _Clusters(index, weights, centres, names, list(zip(nearest, places, strict=True)))
 
 
 def coverage(found: Sequence[Topic]) -> float:

@@ -10,7 +10,7 @@ from typing import Any
 import dagster as dg
 
 from llmtwin_assets.authors import AuthorsFile
-from llmtwin_assets.datasets.assets import instruct_dataset, read_samples
+from llmtwin_assets.datasets.assets import instruct_dataset, learned, read_samples
 from llmtwin_assets.evaluation import (
     figures,
     findings,
@@ -92,7 +92,7 @@ def eval_report(
     plan = from_mapping(dict(sft.facts["recipe"]))
     name = registry.read().author(step.author).name
     inputs = {
-        "data": data.digest,
+        "data": learned(data),
         "base": base_models.fingerprint(base),
         "sft": sft.digest,
         "twin": twin.digest,

@@ -1,4 +1,4 @@
-"""The API: the page, chat completions with sources, and what there is to know of each author.
+"""The API: the pages, chat completions with sources, and what there is to know of each author.
 
 It puts the parts together; what they do stands in their own modules. Language models are known by
 a URL only.
@@ -28,6 +28,7 @@ from llmtwin_assets.serving.monitor import Monitor
 from llmtwin_assets.serving.rates import Rate
 from llmtwin_assets.serving.refusals import ApiError, body
 from llmtwin_assets.serving.retriever import open_retriever
+from llmtwin_assets.serving.review_routes import add_review_routes
 from llmtwin_assets.serving.service import Service, beside
 from llmtwin_assets.serving.twins import Twins
 from llmtwin_assets.settings import Settings
@@ -78,6 +79,7 @@ def create_api(
         add_model_routes,
         add_chat_routes,
         add_author_routes,
+        add_review_routes,
     ):
         add(app, service)
     _handle_errors(app)
@@ -104,11 +106,15 @@ def _service(
 
 
 def _add_open_routes(app: FastAPI, service: Service) -> None:
-    """What needs no key: the page and the probes."""
+    """What needs no key: the pages and the probes."""
 
     @app.get("/")
     async def page() -> Response:
         return FileResponse(PAGE / "index.html", media_type="text/html")
+
+    @app.get("/review")
+    async def review() -> Response:
+        return FileResponse(PAGE / "review.html", media_type="text/html")
 
     @app.get("/assets/{name}")
     async def asset(name: str) -> Response:

@@ -40,13 +40,17 @@ def add_model_routes(app: FastAPI, service: Service) -> None:
         return {"object": "list", "data": listed}
 
 
+async def permitted(request: Request, author: str) -> Twin:
+    """The author of a path; raises ``ApiError`` when the caller may not see them."""
+    service: Service = request.app.state.service
+    return await beside(service.twins.open, request.state.caller, author)
+
+
+Permitted = Annotated[Twin, Depends(permitted)]  # the argument of a route below ``ONE``
+
+
 def add_author_routes(app: FastAPI, service: Service) -> None:
     """Everything below ``/v1/authors/{author}``."""
-
-    async def permitted(request: Request, author: str) -> Twin:
-        return await beside(service.twins.open, request.state.caller, author)
-
-    Permitted = Annotated[Twin, Depends(permitted)]
 
     @app.get(ONE)
     async def card(twin: Permitted) -> dict[str, Any]:

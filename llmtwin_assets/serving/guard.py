@@ -24,7 +24,7 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-PUBLIC = frozenset({"/", "/healthz", "/readyz"})
+PUBLIC = frozenset({"/", "/review", "/healthz", "/readyz"})
 PUBLIC_BELOW = "/assets/"
 LARGEST_BODY = 256 * 1024  # bytes
 BODY_PATIENCE = 30.0  # seconds that a body may take to arrive
@@ -203,7 +203,7 @@ def extra_headers(error: Exception) -> dict[str, str]:
 
 
 def is_public(path: str) -> bool:
-    """Whether a path needs no key: the page and the probes."""
+    """Whether a path needs no key: the pages and the probes."""
     return path in PUBLIC or path.startswith(PUBLIC_BELOW)
 
 

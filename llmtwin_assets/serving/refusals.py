@@ -11,6 +11,7 @@ import uuid
 from typing import Any
 
 from llmtwin_assets import masking
+from llmtwin_assets.datasets.reviewing import BadInstructionError, UnknownPairError
 from llmtwin_assets.retrieval.fitting import QuestionTooLongError
 from llmtwin_assets.serving.endpoint import NoTwinError
 from llmtwin_assets.serving.language_models import (
@@ -64,6 +65,8 @@ TOLD: tuple[tuple[type[LlmTwinError], int, str], ...] = (
     (QuestionTooLongError, 413, "question_too_long"),
     (PromptTooLongError, 400, "context_length_exceeded"),
     (UnknownTraceError, 404, "trace_not_found"),
+    (UnknownPairError, 404, "pair_not_found"),
+    (BadInstructionError, 422, "instruction_refused"),
 )
 
 

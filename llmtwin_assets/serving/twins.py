@@ -17,10 +17,10 @@ from llmtwin_assets.serving.endpoint import ENDPOINT, Endpoint, serving
 from llmtwin_assets.serving.keys import Caller
 from llmtwin_assets.serving.refusals import ApiError
 from llmtwin_assets.settings import Settings
-from resources.artifacts import ArtifactStore, DamagedArtifactError, open_artifacts
+from resources.artifacts import ArtifactStore, DamagedArtifactError, Version, open_artifacts
 
 AUTHOR_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
-DOCUMENTS, REPORT = "cleaned_documents", "eval_report"
+DOCUMENTS, DATA, REPORT = "cleaned_documents", "instruct_dataset", "eval_report"
 log = logging.getLogger("llmtwin.api")
 
 
@@ -72,6 +72,15 @@ class Twin:
                 return _shown(found[0])
         raise _missing("document", "this author has none of this id", "Use an id from a citation")
 
+    def data_set(self) -> tuple[Version, Version]:
+        """The data set and the documents that it is from; raises ``ApiError`` (404) when there is
+        none."""
+        data = self._artifacts.current(self.author, DATA)
+        documents = self._artifacts.current(self.author, DOCUMENTS)
+        if data is None or documents is None:
+            raise _missing("data set", "this author has none yet", "Run 'llmtwin dataset make'")
+        return data, documents
+
 
 class Twins:
     """The authors of the registry, as a caller may see them."""
@@ -122,6 +131,11 @@ class Twins:
                 log.error("%s is left out: %s", twin.author, error)
         return found
 
+    def learning(self, caller: Caller) -> list[Twin]:
+        """Those that have a data set, with a twin or without."""
+        ready = set(self._artifacts.authors(DATA))
+        return [twin for twin in self.all(caller) if twin.author in ready]
+
     def _current(self) -> Registry:
         """The registry, read anew when its file changed."""
         path: Path = self._file.path
@@ -145,4 +159,4 @@ def _shown(document: Document) -> dict[str, Any]:
 
 
 def _missing(what: str, problem: str, remedy: str) -> ApiError:
-    return ApiError(404, f"{what}_not_found", what, problem, remedy)
+    return ApiError(404, f"{what.replace(' ', '_')}_not_found", what, problem, remedy)

@@ -15,6 +15,7 @@ from llmtwin_assets.serving.refusals import ApiError
 from llmtwin_assets.serving.sources import without_sources
 
 LONGEST_QUESTION = 8_000  # characters
+LONGEST_INSTRUCTION = 20_000  # characters
 DEFAULT_TOKENS, MOST_TOKENS = 160, 4_096
 MOST_MESSAGES = 500
 NOT_OFFERED = ("tools", "functions", "tool_choice", "function_call", "logprobs", "audio")
@@ -153,6 +154,20 @@ class FeedbackRequest(BaseModel):
     trace_id: Identifier
     rating: Literal[1, -1]
     better: Annotated[Text, Field(max_length=20_000)] | None = None
+
+
+class DecisionRequest(BaseModel):
+    """``POST /v1/authors/{author}/pairs/{pair}/decisions``."""
+
+    verdict: Literal["accepted", "edited", "rejected"]
+    instruction: Annotated[Text, Field(max_length=LONGEST_INSTRUCTION)] = ""
+    reason: Annotated[Text, Field(max_length=1_000)] = ""
+
+    @model_validator(mode="after")
+    def _says_what_is_edited(self) -> "DecisionRequest":
+        if self.verdict == "edited" and not self.instruction.strip():
+            raise ValueError("an edited pair needs an 'instruction'")
+        return self
 
 
 def split_model(model: str) -> tuple[str, Variant]:

@@ -16,7 +16,7 @@ from typing import Any
 import dagster as dg
 
 from llmtwin_assets.authors import AuthorsFile
-from llmtwin_assets.datasets.assets import instruct_dataset, read_samples
+from llmtwin_assets.datasets.assets import instruct_dataset, learned, read_samples
 from llmtwin_assets.features.assets import cleaned_documents, read_documents
 from llmtwin_assets.records import Document, PreferenceSample, to_frame
 from llmtwin_assets.settings import Settings
@@ -74,7 +74,7 @@ def sft_checkpoint(
     base = base_models.resolve(settings.base_model, settings.models)
     plan = recipe(config.recipe or settings.recipe)
     inputs = {
-        "data": data.digest,
+        "data": learned(data),
         "base": base_models.fingerprint(base),
         "recipe": _without(plan, "preference_", "dpo_", "weights", "eval_"),
     }
@@ -171,7 +171,7 @@ def preference_dataset(
     plan = from_mapping(dict(sft.facts["recipe"]))
     feedback = interactions.feedback(step.author)
     inputs = {
-        "data": data.digest,
+        "data": learned(data),
         "sft": sft.facts["trained"],
         "feedback": [said["id"] for said in feedback],
         "pairs": [plan.preference_pairs, plan.preference_tokens],
@@ -306,7 +306,7 @@ def quantized_checkpoint(
     step = Step(context, artifacts)
     dpo, data = step.input("dpo_checkpoint"), step.input("instruct_dataset")
     plan = from_mapping(dict(step.input("sft_checkpoint").facts["recipe"]))
-    inputs = {"dpo": dpo.digest, "data": data.digest, "weights": plan.weights}
+    inputs = {"dpo": dpo.digest, "data": learned(data), "weights": plan.weights}
 
     def build(folder: Path) -> Facts:
         spec = {

@@ -1,6 +1,7 @@
 """The data set as an asset, and the commands that read it."""
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 
 import dagster as dg
@@ -9,13 +10,16 @@ import pytest
 from typer.testing import CliRunner
 
 from llmtwin_assets.cli import app
-from llmtwin_assets.datasets.assets import DROPPED, SAMPLES, read_samples, read_table
+from llmtwin_assets.datasets import review
+from llmtwin_assets.datasets.assets import read_samples, read_table
+from llmtwin_assets.datasets.quality import DROPPED, SAMPLES
 from llmtwin_assets.overview import FEATURES
 from llmtwin_assets_tests.chat_server import ChatServer, serving
 from llmtwin_assets_tests.datasets.rows import row
 from llmtwin_assets_tests.graph import World, closed_gates, failure, rebuilt
 from llmtwin_assets_tests.writing import authors_yaml, essay, write_essays
 from resources.artifacts import Version
+from resources.interactions import open_interactions
 
 MADE = [asset for asset in FEATURES if asset not in ("chunks", "embeddings")]
 
@@ -103,6 +107,13 @@ def test_the_commands_show_and_export_it(
     assert f"ada, version {version.digest}" in shown
     assert "words to train on" in shown
     assert "passed every rule" in shown
+    assert shown.count("; unreviewed)") == len(set(read_table(version, SAMPLES)["kind"])) * 2
+    first = read_samples(version)[0]
+    said = {"author": "ada", "pair": review.id_of(first), "verdict": "rejected", "by": "k1"}
+    open_interactions(world.settings.interactions_url).add_decision(said)
+    assert (
+        f"; rejected by k1, {datetime.now(UTC):%Y-%m}" in run("show", "ada", "--rows", "99").stdout
+    )
     told = json.loads(run("show", "ada", "--kind", "write", "--rows", "1", "--json").stdout)
     assert [len(rows) for rows in told["rows"].values()] == [1]
     out = tmp_path / "out.jsonl"

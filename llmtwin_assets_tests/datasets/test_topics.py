@@ -1,6 +1,6 @@
 import random
 
-from llmtwin_assets.datasets.topics import coverage, topics
+from llmtwin_assets.datasets.topics import coverage, labels, topics
 
 SEA = "harbour anchor sailor rigging tide lighthouse cargo captain voyage mast keel rudder".split()
 FARM = "orchard plough barley harvest meadow cattle tractor stable fence furrow seed barn".split()
@@ -20,6 +20,16 @@ def test_two_subjects_make_topics_named_by_their_words() -> None:
     assert len(sea) + len(farm) == len(found)
     assert [sum(topic.pieces for topic in each) for each in (sea, farm)] == [8, 8]
     assert [sum(topic.rows for topic in each) for each in (sea, farm)] == [2, 1]
+
+
+def test_each_answer_has_the_words_of_the_topic_it_is_about() -> None:
+    texts = [text(SEA, n) for n in range(4)] + [text(FARM, n) for n in range(4)]
+    sea, farm, again = labels(texts, [text(SEA, 40), text(FARM, 41), text(SEA, 42)])
+    assert set(sea) <= set(SEA)
+    assert set(farm) <= set(FARM)
+    assert set(again) <= set(SEA)
+    assert labels(texts, []) == []
+    assert labels(["A short note."], ["A short note."]) == [()]
 
 
 def test_a_subject_that_no_row_is_about_is_not_covered() -> None:

@@ -3,6 +3,7 @@ import os
 import random
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import textwrap
@@ -144,6 +145,31 @@ def test_the_newest_traces_stay_and_so_do_rated_and_sampled_ones(tmp_path: Path)
     assert ids(store.traces("bob")) == ["trace-00000"]
 
 
+def test_every_decision_about_a_pair_is_kept_and_the_last_one_holds(store: Interactions) -> None:
+    said = {"author": "ada", "pair": "p1", "verdict": "accepted", "by": "k1"}
+    first = store.add_decision(said)
+    second = store.add_decision({**said, "verdict": "rejected", "by": "k2", "reason": "dull"})
+    store.add_decision({**said, "author": "bob"})
+    store.add_decision({**said, "pair": "p0"})
+    found = store.decisions("ada")
+    assert list(found) == ["p0", "p1"]
+    assert found["p1"] == [first, second]
+    assert first["id"] != second["id"]
+    assert first["given"] < second["given"]
+    assert [len(made) for made in store.decisions("bob").values()] == [1]
+    assert store.decisions("cleo") == {}
+
+
+def test_a_file_of_earlier_code_gets_what_it_lacks(store: Interactions) -> None:
+    store.add_trace(trace(1))
+    with sqlite3.connect(store.path) as db:
+        db.execute("DROP TABLE decisions")
+    db.close()
+    again = Interactions(store.path)
+    again.add_decision({"author": "ada", "pair": "p", "verdict": "accepted"})
+    assert ids(again.traces("ada")) == ["trace-00001"]
+
+
 def written_files(store: Interactions) -> bytes:
     return b"".join(path.read_bytes() for path in store.path.parent.iterdir())
 
@@ -161,12 +187,16 @@ def test_erasing_an_author_leaves_no_byte_of_them_and_all_of_the_others(tmp_path
             if number % 7 == 0:
                 store.add_feedback(author, f"trace-{number:05d}", 1, f"first canary-of-{author}")
                 store.add_feedback(author, f"trace-{number:05d}", -1, f"better-canary-of-{author}")
+                said = {"author": author, "pair": f"p{number % 3}", "verdict": "rejected"}
+                store.add_decision({**said, "reason": f"for-canary-of-{author}"})
     assert b"canary-of-ada" in written_files(store)
     bobs = store.traces("bob", 1000), store.feedback("bob"), store.sampled("bob")
-    rows = len(store.traces("ada", 1000)) + len(store.feedback("ada"))
+    decided = store.decisions("bob")
+    rows = len(store.traces("ada", 1000)) + 2 * len(store.feedback("ada"))
     assert store.erase("ada") == rows
     assert b"canary-of-ada" not in written_files(store)
     assert store.traces("ada") == store.feedback("ada") == store.sampled("ada") == []
+    assert (store.decisions("ada"), store.decisions("bob")) == ({}, decided)
     assert (store.traces("bob", 1000), store.feedback("bob"), store.sampled("bob")) == bobs
     assert [d["text"] for d in documents.documents("bob")] == ["mine"]
     assert store.erase("ada") == 0
@@ -181,6 +211,7 @@ def _add_share(path: str, worker: int) -> None:
             store.add_trace(trace(name))
             if number % 10 == 0:
                 store.add_feedback("ada", f"trace-{name:05d}", 1)
+                store.add_decision({"author": "ada", "pair": "p", "verdict": "accepted"})
 
     threads = [threading.Thread(target=add, args=(number,)) for number in range(3)]
     for thread in threads:
@@ -201,6 +232,7 @@ def test_four_processes_of_three_threads_lose_nothing(store: Interactions) -> No
         assert worker.exitcode == 0
     assert len(store.traces("ada", 10_000)) == 600
     assert len(store.feedback("ada")) == 60
+    assert len(store.decisions("ada")["p"]) == 60
 
 
 def test_a_killed_writer_leaves_whole_feedback_or_none(store: Interactions) -> None:

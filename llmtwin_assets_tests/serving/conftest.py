@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from llmtwin_assets.serving.api import create_api
 from llmtwin_assets.serving.rates import Rate
 from llmtwin_assets.settings import Settings
+from llmtwin_assets_tests.serving.browsing import ARGUMENTS, BROWSER
 from llmtwin_assets_tests.serving.world import OtherEngine, build_world, serving, small_model
 
 UNLIMITED = Rate(per_minute=1e9, burst=10**9)
@@ -32,6 +34,16 @@ class Running:
 @pytest.fixture(scope="session")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return small_model(tmp_path_factory.mktemp("model"))
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        launched = playwright.chromium.launch(executable_path=BROWSER, args=ARGUMENTS)
+        yield launched
+        launched.close()
 
 
 @pytest.fixture(scope="session")

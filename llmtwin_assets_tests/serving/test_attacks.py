@@ -234,9 +234,11 @@ OF_AN_AUTHOR: dict[tuple[str, str], dict[str, Any]] = {
     ("POST", "/v1/authors/{author}/feedback"): {"trace_id": "x", "rating": 1},
     ("GET", "/v1/authors/{author}/traces"): {},
     ("GET", "/v1/authors/{author}/traces/{trace_id}"): {},
+    ("GET", "/v1/authors/{author}/pairs"): {},
+    ("POST", "/v1/authors/{author}/pairs/{pair_id}/decisions"): {"verdict": "accepted"},
 }  # fmt: skip
 FOR_ALL = {("GET", "/metrics")}
-LISTS = {("GET", "/v1/models")}
+LISTS = {("GET", "/v1/models"), ("GET", "/v1/datasets")}
 
 
 @pytest.fixture(scope="module")
@@ -265,7 +267,13 @@ def locked(
 def request(
     service: Running, method: str, route: str, author: str, token: str | None
 ) -> httpx.Response:
-    path = route.format(author=author, document_id=f"{author}-1", trace_id="x", name="app.js")
+    path = route.format(
+        author=author,
+        document_id=f"{author}-1",
+        trace_id="x",
+        name="app.js",
+        pair_id="x",
+    )
     body = json.loads(json.dumps(OF_AN_AUTHOR.get((method, route), {})).replace("AUTHOR", author))
     headers = {b"Authorization": f"Bearer {token}".encode()} if token is not None else {}
     return service.http.request(
@@ -277,7 +285,8 @@ def test_every_route_is_known_to_these_tests(locked: Any) -> None:
     _, routes, _ = locked
     closed = {route for route in routes if not is_public(route[1])}
     assert closed == OF_AN_AUTHOR.keys() | FOR_ALL | LISTS
-    assert {path for _, path in routes - closed} == {"/", "/healthz", "/readyz", "/assets/{name}"}
+    opened = {"/", "/review", "/healthz", "/readyz", "/assets/{name}"}
+    assert {path for _, path in routes - closed} == opened
 
 
 def test_without_a_key_every_route_is_closed_but_the_page_and_the_probes(locked: Any) -> None:
@@ -310,7 +319,7 @@ def test_another_author_s_key_is_refused_on_every_route(locked: Any) -> None:
                 expected = (403,) if author != ".." else (403, 404, 405)
                 assert reply.status_code in expected, (route, author)
             assert request(service, method, route, "ada", tokens["ada"]).status_code in (
-                (404,) if "trace_id" in route or "feedback" in route else (200,)
+                (404,) if re.search("trace_id|feedback|pairs", route) else (200,)
             )
     for model in ("ada:base", "ada", "byron:ada", ":base", "ada:"):
         body = {"model": model, "messages": [{"role": "user", "content": "x"}]}

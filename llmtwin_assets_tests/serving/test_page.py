@@ -2,8 +2,7 @@
 
 import json
 import re
-import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import date
@@ -17,6 +16,13 @@ from llmtwin_assets.serving.api import PAGE, create_api
 from llmtwin_assets.serving.guard import Rate
 from llmtwin_assets.serving.keys import create_key
 from llmtwin_assets.settings import Settings
+from llmtwin_assets_tests.serving.browsing import (
+    PHONE,
+    SIDEWAYS,
+    TOO_SMALL,
+    in_browser,
+    watched,
+)
 from llmtwin_assets_tests.serving.world import (
     OtherEngine,
     add_author,
@@ -29,18 +35,8 @@ from llmtwin_assets_tests.serving.xss import NAMED_TO_ATTACK, XSS
 from resources.embedder import Embedder
 from resources.interactions import open_interactions
 
-BROWSER = next(filter(None, map(shutil.which, ("chromium", "google-chrome"))), None)
-ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-quic"]
 UNHURRIED = Rate(per_minute=60_000, burst=10_000)
 NO_EARS = "http://127.0.0.1:9/v1"  # nothing listens on the discard port
-STATUS = re.compile(r"status of (\d+)")
-PHONE = {"width": 360, "height": 740}
-SIDEWAYS = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
-
-
-def in_browser(test: Callable[..., None]) -> Callable[..., None]:
-    test = pytest.mark.skipif(BROWSER is None, reason="no Chromium on this machine")(test)
-    return pytest.mark.slow(pytest.mark.timeout(900)(test))
 
 
 # ---- what the page may not hold ----------------------------------------------------------------
@@ -50,10 +46,11 @@ def page_files(*kinds: str) -> list[Path]:
     return sorted(path for path in PAGE.iterdir() if path.suffix in kinds)
 
 
-def test_the_page_holds_no_script_style_or_handler_of_its_own() -> None:
-    html = (PAGE / "index.html").read_text("utf-8")
-    assert not re.search(r"<style|\sstyle=|\son\w+=|javascript:|<script(?![^>]*\ssrc=)", html)
-    assert not re.search(r"(?:https?:)?//", html)
+def test_no_page_holds_a_script_style_or_handler_of_its_own() -> None:
+    for path in page_files(".html"):
+        html = path.read_text("utf-8")
+        assert not re.search(r"<style|\sstyle=|\son\w+=|javascript:|<script(?![^>]*\ssrc=)", html)
+        assert not re.search(r"(?:https?:)?//", html)
 
 
 def test_no_script_of_the_page_makes_html_or_code_from_text() -> None:
@@ -92,16 +89,6 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     ]  # fmt: skip
     add_author(made, "mallory", rows, Embedder(made.embedder), model)
     return made
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=BROWSER, args=ARGUMENTS)
-        yield launched
-        launched.close()
 
 
 @dataclass
@@ -153,10 +140,8 @@ def visiting(
     viewport: dict[str, int] | None = None,
     **context: Any,
 ) -> Iterator[Visit]:
-    """Open the page. Afterwards: no dialog opened, nothing was thrown, and the console shows no
-    error but of replies with a status of ``refused``."""
+    """Open the page, ``watched``."""
     engine = engine or OtherEngine()
-    wrong: list[str] = []
     with ExitStack() as stack:
         url = engine_url or stack.enter_context(serving(engine.app())) + "/v1"
         address = stack.enter_context(serving(create_api(settings, url, rate=rate)))
@@ -170,22 +155,9 @@ def visiting(
                 if page.request.get(f"{address}/readyz").ok:
                     break
                 page.wait_for_timeout(100)
-
-        def heard(message: Any) -> None:
-            status = STATUS.search(message.text)
-            if message.type == "error" and not (status and int(status[1]) in refused):
-                wrong.append(message.text)
-
-        def opened(dialog: Any) -> None:
-            wrong.append(f"a dialog: {dialog.message}")
-            dialog.dismiss()
-
-        page.on("console", heard)
-        page.on("pageerror", lambda error: wrong.append(str(error)))
-        page.on("dialog", opened)
+        stack.enter_context(watched(page, refused))
         page.goto(address)
         yield Visit(page, engine)
-    assert wrong == []
 
 
 @pytest.fixture
@@ -444,13 +416,7 @@ def test_nothing_is_wider_than_a_phone_and_everything_can_be_touched(
         visit.page.tap(".down")
         visit.page.wait_for_selector(".better:not([hidden])")
         assert visit.page.evaluate(SIDEWAYS) == 0
-        small = visit.page.evaluate(
-            """[...document.querySelectorAll('button, a, select, summary, .switch')]
-            .filter((e) => e.checkVisibility() && !e.matches('.skip, .marker'))
-            .filter((e) => e.getBoundingClientRect().height < 43.5)
-            .map((e) => e.outerHTML)"""
-        )
-        assert small == []
+        assert visit.page.evaluate(TOO_SMALL) == []
         visit.page.tap(".source >> nth=0")
         visit.page.wait_for_selector("#document mark")
         assert visit.page.evaluate(SIDEWAYS) == 0
@@ -466,7 +432,8 @@ def test_fifty_attacks_in_questions_answers_names_and_titles_stay_text(
     assert len(XSS) == 50
     visit.page.select_option("#author", "mallory")
     assert visit.text("#name") == NAMED_TO_ATTACK
-    added = "img, iframe, object, embed, video, audio, base, form form, a:not([href^=http])"
+    added = "img, iframe, object, embed, video, audio, base, form form"
+    added += ", a:not([href^=http], [href^='/review?'])"
     before = visit.page.locator(f"main :is({added}), body > script, body > style").count()
     titles = set()
     for attack in XSS:

@@ -8,7 +8,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,11 @@ import uvicorn
 from fastapi import FastAPI, Request
 from starlette.responses import JSONResponse, StreamingResponse
 
+from llmtwin_assets.datasets import instruct, quality
+from llmtwin_assets.datasets.reviewing import Pairs, open_pairs
 from llmtwin_assets.features import chunk, index
-from llmtwin_assets.records import Document, to_frame
+from llmtwin_assets.features.assets import read_documents
+from llmtwin_assets.records import Document, InstructSample, to_frame
 from llmtwin_assets.settings import Settings, from_environment
 from llmtwin_assets_tests import tiny_model
 from llmtwin_assets_tests.writing import essay
@@ -79,10 +82,6 @@ def add_author(
 
     store = open_artifacts(settings.artifacts_url)
 
-    def documents(folder: Path) -> dict[str, Any]:
-        to_frame(Document, rows).write_parquet(folder / "documents.parquet")
-        return {"rows": len(rows), "figures": {"documents": len(rows)}}
-
     def report(folder: Path) -> dict[str, Any]:
         (folder / "report.html").write_text(f"<h1>The twin of {author}</h1>", "utf-8")
         return {"twin": "t1", "figures": {"style gain (Delta)": 0.5}}
@@ -91,13 +90,42 @@ def add_author(
         link_files(model, folder / "model")
         return {"name": f"{author.title()} Writer", "twin": "t1", "report": "r1"}
 
-    store.publish(author, "cleaned_documents", "d1", documents)
+    add_documents(settings, author, rows)
     store.publish(author, "eval_report", "r1", report)
     store.publish(author, "endpoint", f"{author}-v1", endpoint)
     chunks = chunk.chunks_of(author, rows, embedder.max_tokens, embedder.count_tokens)
     made = index.embed(chunks, embedder, lambda _: None)
     vectors = open_vectors(settings.vectors_url)
     vectors.build(author, "v1", 384, index.points(chunks, made))
+
+
+def add_documents(settings: Settings, author: str, rows: list[Document]) -> None:
+    """Put an author's cleaned documents into the store."""
+
+    def build(folder: Path) -> dict[str, Any]:
+        to_frame(Document, rows).write_parquet(folder / "documents.parquet")
+        return {"rows": len(rows), "figures": {"documents": len(rows)}}
+
+    open_artifacts(settings.artifacts_url).publish(author, "cleaned_documents", "d1", build)
+
+
+def add_pairs(settings: Settings, author: str, given: list[InstructSample] | None = None) -> Pairs:
+    """Make an author's data set of their documents, by rules, or of ``given`` rows whatever they
+    say; give what there is to review."""
+    store = open_artifacts(settings.artifacts_url)
+    documents = store.current(author, "cleaned_documents")
+    assert documents is not None
+    rows = instruct.candidates(read_documents(documents))
+    found = quality.judged(to_frame(InstructSample, rows), [])
+    if given is not None:
+        found = replace(found, kept=to_frame(InstructSample, given))
+
+    def build(folder: Path) -> dict[str, Any]:
+        found.kept.write_parquet(folder / quality.SAMPLES)
+        found.dropped.write_parquet(folder / quality.DROPPED)
+        return {"rows": found.kept.height, "train_words": 1}
+
+    return open_pairs(store.publish(author, "instruct_dataset", "p1", build), documents)
 
 
 def small_model(folder: Path) -> Path:

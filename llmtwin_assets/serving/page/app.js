@@ -118,7 +118,7 @@ async function describe(author) {
       facts.documents && `from ${counted(facts.documents, "document")}`,
     ].filter(Boolean).join(" · ");
     const sentences = inWords(facts.report ?? {}).map((sentence) => make("li", {}, sentence));
-    byId("about-text").replaceChildren(make("ul", {}, ...sentences), reportLink(author.id));
+    byId("about-text").replaceChildren(make("ul", {}, ...sentences), reportLink(author.id), pairsLink(author.id));
   } catch (error) {
     byId("about-text").replaceChildren(problemBox(error, { retry: () => describe(author) }));
   }
@@ -134,6 +134,12 @@ function reportLink(id) {
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
   });
+}
+
+/** Where the pairs that it learns from are read. In this tab, which has the key. */
+function pairsLink(id) {
+  const href = `/review?${new URLSearchParams({ author: id })}`;
+  return make("a", { href }, "Review what it learns from");
 }
 
 // ---- Asking -----------------------------------------------------------------------------------
