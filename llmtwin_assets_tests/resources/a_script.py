@@ -19,6 +19,8 @@ def main(spec: script.Spec, report: script.Report) -> dict[str, Any]:
         raise LlmTwinError("the corpus", "it is too small", "Add writing")
     if spec["what"] == "die":
         os.kill(os.getpid(), signal.SIGKILL)
+    if spec["what"] == "spoil":
+        (Path(spec["base"]) / "weights").write_text("spoilt")
     if spec["what"] == "stay":
         stay(Path(spec["pids"]), spec["stubborn"])
     if spec["what"] == "copy":
