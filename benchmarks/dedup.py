@@ -24,7 +24,8 @@ from statistics import median
 from typing import Any
 
 from benchmarks.output import emit, goal, progress
-from llmtwin_assets.features.near_duplicates import SAME, pairs, runs_of
+from llmtwin_assets.features.near_duplicates import SAME, pairs
+from llmtwin_assets.features.runs import runs_of
 from llmtwin_assets.features.words import ngrams, words
 
 TURNS = 3

@@ -11,6 +11,8 @@ import yaml
 from dagster._config import process_config, resolve_to_config_type
 from dagster._core.instance.config import dagster_instance_config
 from dagster._core.instance.ref import InstanceRef
+from dagster_postgres.utils import pg_url_from_config
+from sqlalchemy import create_engine
 
 from llmtwin_assets.settings import PROJECT
 from llmtwin_assets_tests.aws_server import accepted
@@ -53,6 +55,8 @@ def test_dagster_takes_its_configuration(engine: str, environment: None) -> None
     found = InstanceRef.from_dir(folder)
     storage = processed(found.storage_data)
     assert storage["postgres_db"]["password"] == "the-dagster_postgres_password"
+    url = pg_url_from_config(storage)
+    assert create_engine(url).dialect.driver == "psycopg2"  # the one that is installed
     assert processed(found.run_launcher_data)
     assert processed(found.compute_logs_data) is not None
 

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from llmtwin_assets.features.near_duplicates import pairs, runs_of, twins
+from llmtwin_assets.features.near_duplicates import pairs, twins
+from llmtwin_assets.features.runs import runs_of
 from llmtwin_assets.features.words import EIGHT
 
 if TYPE_CHECKING:
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 GIVEN_AWAY = 0.2  # share of an answer that its instruction may hold
 SPAN = ("document_id", "start", "end")
+BLANKS = bytes(point for point in range(128) if chr(point).isspace())  # of ASCII
+LOWER = bytes(range(256)).lower()
 
 
 @dataclass(frozen=True)
@@ -101,6 +104,8 @@ def gives_itself_away(rows: "pl.DataFrame") -> list[bool]:
 
 def plain(text: str) -> str:
     """A text without case and white space, as exact duplicates are compared."""
+    if text.isascii():
+        return text.encode().translate(LOWER, BLANKS).decode()
     return "".join(text.split()).casefold()
 
 

@@ -22,6 +22,7 @@ TAGS = 3  # HTML tags from which on a text is markup
 WORDS_PER_LINK = 8  # a text with more links than that is a list of them
 WORDS_PER_CHROME = 40  # a text with more of a site's own phrases than that is none of the author's
 
+UNUSUAL = r"[^\x20-\x7E\n]"
 BROKEN = r"[\x{FFFD}\x00-\x08\x0B\x0C\x0E-\x1F]"
 TAG = r"</?[a-zA-Z][a-zA-Z0-9]*(?:\s[^<>]*)?/?>"
 CODE_LINE = (
@@ -64,18 +65,22 @@ def measured(rows: "pl.DataFrame") -> "pl.DataFrame":
     without blanks), ``distinct`` ones, ``visible`` characters and ``letters`` among them."""
     import polars as pl
 
-    answer, apart = pl.col("answer"), UNSPACED.pattern
-    # Splitting at blanks and looking for what is rare costs half of looking for words and letters.
+    answer, apart, pieces = pl.col("answer"), UNSPACED.pattern, pl.col("pieces")
+    # Splitting at blanks and looking for what is rare costs half of looking for words and letters,
+    # and most texts have nothing that needs to be looked at twice.
     lines = answer.str.to_lowercase().str.replace_all("\n", " ", literal=True)
-    alone = pl.when(answer.str.contains(apart)).then(answer).str.extract_all(apart)
-    blanks = [answer.str.count_matches(blank, literal=True) for blank in (" ", "\n", "\t")]
-    visible = answer.str.len_chars() - pl.sum_horizontal(blanks)
+    rows = rows.with_columns(pieces=lines.str.split(" "), unusual=answer.str.contains(UNUSUAL))
+    strange = pl.when("unusual").then(answer)
+    alone = pl.when(strange.str.contains(apart)).then(answer).str.extract_all(apart)
+    blanks = pieces.list.len() - 1 + answer.str.count_matches("\t", literal=True)
+    visible = answer.str.len_chars() - blanks
+    in_order = pieces.list.len() - pieces.list.count_matches("")
     return rows.with_columns(
-        words=answer.str.count_matches(r"\S+") + alone.list.len().fill_null(0),
-        distinct=lines.str.split(" ").list.n_unique() + alone.list.n_unique().fill_null(0),
+        words=strange.str.count_matches(r"\S+").fill_null(in_order) + alone.list.len().fill_null(0),
+        distinct=pieces.list.n_unique() + alone.list.n_unique().fill_null(0),
         visible=visible,
         letters=visible - answer.str.count_matches(r"[^\p{L}\p{M}\s]"),
-    )
+    ).drop("pieces", "unusual")
 
 
 def main_languages(rows: "pl.DataFrame") -> list[str]:
@@ -88,23 +93,25 @@ def main_languages(rows: "pl.DataFrame") -> list[str]:
 
 
 def reasons(languages: Collection[str]) -> "dict[str, pl.Expr]":
-    """reason -> whether a ``measured`` row is to be dropped for it, in the order of their say."""
+    """reason -> whether a ``measured`` row with its ``traits`` is to be dropped for it, in the
+    order of their say."""
     import polars as pl
 
     instruction, answer, words = pl.col("instruction"), pl.col("answer"), pl.col("words")
-    lines = answer.str.count_matches(r"(?m)^\s*\S")
+    telling, several = pl.when("telling").then(answer), pl.when("several").then(answer)
+    lines = several.str.count_matches(r"(?m)^\s*\S").fill_null(0)
     return {
         "empty": (instruction.str.strip_chars() == "") | (answer.str.strip_chars() == ""),
-        "broken characters": answer.str.contains(BROKEN) | instruction.str.contains(BROKEN),
-        "instructs a model": answer.str.contains(INJECTION) | instruction.str.contains(INJECTION),
+        "broken characters": telling.str.contains(BROKEN) | instruction.str.contains(BROKEN),
+        "instructs a model": telling.str.contains(INJECTION) | instruction.str.contains(INJECTION),
         "markup": answer.str.count_matches(TAG) >= TAGS,
-        "code": (lines > 2) & (answer.str.count_matches(CODE_LINE) >= CODE_LINES * lines)
+        "code": (lines > 2) & (several.str.count_matches(CODE_LINE) >= CODE_LINES * lines)
         | (pl.col("letters") < LETTERS * pl.col("visible")),
         "links": answer.str.count_matches(LINK) * WORDS_PER_LINK > words,
         "too short": words < SHORTEST,
         "too long": words > LONGEST,
-        "a model's phrases": answer.str.contains(MODEL_VOICE),
-        "boilerplate": answer.str.count_matches(CHROME) * WORDS_PER_CHROME > words,
+        "a model's phrases": telling.str.contains(MODEL_VOICE),
+        "boilerplate": telling.str.count_matches(CHROME) * WORDS_PER_CHROME > words,
         "repetition": (words >= TELLING) & (pl.col("distinct") < VARIED * words.sqrt()),
         "another language": (words >= TELLING)
         & pl.col("language").is_not_null()
@@ -112,12 +119,24 @@ def reasons(languages: Collection[str]) -> "dict[str, pl.Expr]":
     }
 
 
+def traits(rows: "pl.DataFrame") -> "pl.DataFrame":
+    """The rows with whether their answer has ``several`` lines and whether it holds anything
+    ``telling``: most have not, and need no look for each thing by itself."""
+    import polars as pl
+
+    answer = pl.col("answer")
+    anything = "|".join((BROKEN, INJECTION, MODEL_VOICE, CHROME))
+    return rows.with_columns(
+        telling=answer.str.contains(anything), several=answer.str.contains("\n", literal=True)
+    )
+
+
 def first_reason(rows: "pl.DataFrame", languages: Collection[str]) -> "pl.Series":
     """For each ``measured`` row the first reason to drop it; null for those that pass."""
     import polars as pl
 
     said = [pl.when(wrong).then(pl.lit(why)) for why, wrong in reasons(languages).items()]
-    return rows.select(reason=pl.coalesce(said)).to_series()
+    return traits(rows).select(reason=pl.coalesce(said)).to_series()
 
 
 def unmasked(rows: "pl.DataFrame") -> "pl.Series":

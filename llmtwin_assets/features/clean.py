@@ -7,7 +7,7 @@ import re
 import unicodedata
 from itertools import pairwise
 
-VERSION = "clean-4"
+VERSION = "clean-5"
 
 INVISIBLE = re.compile("[\u00ad\u200b\u200e\u200f\u2060\ufeff]")
 CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")

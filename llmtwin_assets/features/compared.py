@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from llmtwin_assets.features.near_duplicates import pairs, runs_of, shared_at_least
+from llmtwin_assets.features.near_duplicates import pairs, shared_at_least
+from llmtwin_assets.features.runs import runs_of
 
 if TYPE_CHECKING:
     import numpy as np

@@ -14,7 +14,7 @@ from itertools import chain
 
 from llmtwin_assets.features.clean import search_form
 
-VERSION = "split-6"
+VERSION = "split-7"
 
 MATCH = 128  # tokens of a chunk: small enough to match one question (benchmarks.chunking)
 

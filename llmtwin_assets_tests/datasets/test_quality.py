@@ -1,4 +1,5 @@
 import random
+import unicodedata
 
 import polars as pl
 import pytest
@@ -75,6 +76,22 @@ def test_every_row_that_stays_says_why_and_how_good_it_is() -> None:
     kept = judged(frame(*(row(n) for n in range(9))), []).kept
     assert kept["score"].min() > 0.9
     assert all(why.startswith("passed every rule; ") for why in kept["why"])
+
+
+def test_what_is_counted_is_what_a_reader_of_one_character_at_a_time_counts() -> None:
+    rng = random.Random(4)
+    pieces = [*" \n\t.,!1aAé漢ก\u00a0\u2028\u0301", "  ", "\n\n", "word", "Word", "—", "“", "🙂"]
+    texts = ["".join(rng.choices(pieces, k=rng.randrange(1, 30))) for _ in range(500)]
+    found = measured(frame(*(row(n, answer=text) for n, text in enumerate(texts))))
+    for text, counted in zip(texts, found.iter_rows(named=True), strict=True):
+        alone = [each for each in text if each in "漢ก"]
+        told = text.lower().replace("\n", " ").split(" ")
+        shown = [each for each in text if each not in " \n\t"]
+        signs = [each for each in text if unicodedata.category(each)[0] not in "LM"]
+        assert counted["words"] == len(text.split()) + len(alone)
+        assert counted["distinct"] == len(set(told)) + len(set(alone))
+        assert counted["visible"] == len(shown)
+        assert counted["letters"] == len(shown) - sum(not each.isspace() for each in signs)
 
 
 def test_the_score_prefers_whole_varied_prose() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from llmtwin_assets.features import compared, near_duplicates
+from llmtwin_assets.features import compared, runs
 from llmtwin_assets.features.compared import compare, load
 from llmtwin_assets.features.near_duplicates import SAME
 from llmtwin_assets_tests.features.test_near_duplicates import corpus, edited
@@ -53,7 +53,7 @@ def test_only_what_may_be_alike_is_read_again(monkeypatch: pytest.MonkeyPatch) -
     before = compare(table(texts), SAME)
     read: list[str] = []
     monkeypatch.setattr(
-        compared, "runs_of", lambda texts: read.extend(texts) or near_duplicates.runs_of(texts)
+        compared, "runs_of", lambda texts: read.extend(texts) or runs.runs_of(texts)
     )
     texts["new"] = edited(texts["t7"], 0.02, rng)
     again = compare(table(texts), SAME, before)
