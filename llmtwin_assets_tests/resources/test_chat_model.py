@@ -14,9 +14,9 @@ import pytest
 from pydantic import BaseModel
 
 from llmtwin_assets_tests.chat_server import ChatServer, serving
+from resources.chat_calls import REASKS
 from resources.chat_model import (
     ATTEMPTS,
-    REASKS,
     BadPriceError,
     ChatModel,
     Failure,
