@@ -23,7 +23,7 @@ class World:
             "LLMTWIN_AUTHORS": str(authors_file),
             "LLMTWIN_BASE_MODEL": str(base_model),
             "LLMTWIN_RECIPE": "smoke",
-            "LLMTWIN_REFERENCE_WRITERS": str(_writers(home.parent / "writers")),
+            "LLMTWIN_REFERENCE_WRITERS": str(write_writers(home.parent / "writers")),
         }
         self.settings: Settings = from_environment(environment)
         self.instance = dg.DagsterInstance.ephemeral()
@@ -50,7 +50,7 @@ class World:
         )
 
 
-def _writers(folder: Path) -> Path:
+def write_writers(folder: Path) -> Path:
     """A few short writers: enough to compare with, and quick."""
     for number, name in enumerate(("ben", "cleo", "dora", "emil")):
         (folder / name).mkdir(parents=True, exist_ok=True)

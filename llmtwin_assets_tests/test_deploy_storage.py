@@ -92,6 +92,7 @@ def test_runs_events_and_partitions_are_read_back_from_postgresql(home: Path) ->
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("home", ["docker", "ecs"], indirect=True)  # test_ray_twins.py has Ray's
 def test_the_daemon_starts_and_keeps_its_ticks_in_postgresql(home: Path) -> None:
     (home / "location.py").write_text(LOCATION)
     with (

@@ -1,11 +1,13 @@
 """Scripts as jobs of a Ray cluster.
 
-    ray://HOST:8265?gpus=1&cpus=1&tries=3
+    ray://HOST:8265?gpus=1&cpus=0&tries=3
 
-HOST:8265 is the address of the cluster's dashboard. Its nodes have this project installed. Where
-artifacts are in a bucket, files travel through it; otherwise the nodes share this machine's file
-system. A job whose node is lost is started again on another, up to ``tries`` times in all, and goes
-on from its last checkpoint. Cancelling the run stops the job.
+HOST:8265 is the address of the cluster's dashboard. Its nodes have this project installed. A script
+that gets a GPU asks for no CPU unless ``cpus`` says so: its run holds one while it waits, and where
+runs hold all there are, a script that asked would wait for ever. Where artifacts are in a bucket,
+files travel through it; otherwise the nodes share this machine's file system. A job whose node is
+lost is started again on another, up to ``tries`` times in all, and goes on from its last
+checkpoint. Cancelling the run stops the job.
 """
 
 import contextlib
@@ -32,7 +34,7 @@ from resources.compute_aws import finish, staged
 if TYPE_CHECKING:
     import dagster as dg
 
-OPTIONS = {"gpus": "1", "cpus": "1", "tries": "3"}
+OPTIONS = {"gpus": "1", "cpus": "", "tries": "3"}
 POLL = 2.0  # seconds between two looks at a job
 DEAF = 10  # looks in a row that may fail
 UNREACHABLE = (RuntimeError, ConnectionError)  # what Ray's client raises for a cluster in trouble
@@ -44,6 +46,7 @@ class RayCompute:
 
     def __init__(self, url: str, artifacts: ArtifactStore, poll: float = POLL) -> None:
         self._address, self._options = read_options(url, OPTIONS)
+        self._options["cpus"] = self._options["cpus"] or str(int(self._options["gpus"] == "0"))
         for name, value in self._options.items():
             if not value.isdigit():
                 raise BadComputeError(f"{name}={value}", "it is no whole number", "Give one")
