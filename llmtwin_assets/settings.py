@@ -11,6 +11,7 @@ from pathlib import Path
 from resources.errors import LlmTwinError
 
 PROJECT = Path(__file__).resolve().parent.parent
+BY_MEANING = HELD_OUT, DUPLICATES = "held-out", "duplicates"
 
 
 class BadSettingError(LlmTwinError):
@@ -36,6 +37,7 @@ class Settings:
     lm_eval: tuple[str, ...]  # lm-eval's tasks that base and twin are asked
     lm_eval_tasks: str  # a folder of tasks that lm-eval does not bring
     ragas: bool  # whether the first judge also answers what Ragas asks
+    by_meaning: tuple[str, ...]  # which of BY_MEANING embeddings look for in training data
     pairs_file: str  # an existing data set to learn from too; {author} stands for the author
     recipe: str
     reporters: str  # trl reporters that training figures go to as well, by commas
@@ -69,6 +71,16 @@ def _flag(name: str, environ: Mapping[str, str]) -> bool:
     if value.lower() not in ("true", "false"):
         raise BadSettingError(f"{name}={value}", "it is no answer", "Give true or false")
     return value.lower() == "true"
+
+
+def _several(name: str, known: tuple[str, ...], environ: Mapping[str, str]) -> tuple[str, ...]:
+    """Which of ``known`` a setting names, by commas; none without one. Raises
+    ``BadSettingError``."""
+    named = set(_listed(environ.get(name, "")))
+    if not named <= set(known):
+        wrong = ", ".join(sorted(named - set(known)))
+        raise BadSettingError(name, f"it knows no {wrong}", f"Name any of {', '.join(known)}")
+    return tuple(each for each in known if each in named)
 
 
 def _listed(names: str) -> tuple[str, ...]:
@@ -110,6 +122,7 @@ def from_environment(environ: Mapping[str, str] = os.environ) -> Settings:
         lm_eval=_listed(environ.get("LLMTWIN_LM_EVAL", "")),
         lm_eval_tasks=chosen("LM_EVAL_TASKS", ""),
         ragas=_flag("LLMTWIN_RAGAS", environ),
+        by_meaning=_several("LLMTWIN_BY_MEANING", BY_MEANING, environ),
         pairs_file=chosen("PAIRS_FILE", ""),
         recipe=chosen("RECIPE", "quick"),
         reporters=chosen("REPORTERS", ""),

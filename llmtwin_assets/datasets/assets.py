@@ -22,6 +22,7 @@ from llmtwin_assets.settings import Settings
 from llmtwin_assets.steps import Facts, Step, author_asset, read_table, save_plots, save_table
 from resources.artifacts import ArtifactStore, Version, sha256
 from resources.chat_model import open_chat_model
+from resources.embedder import Embedder
 from resources.interactions import Interactions
 
 review_decisions = dg.AssetSpec(
@@ -38,6 +39,7 @@ def instruct_dataset(
     context: dg.AssetExecutionContext,
     settings: dg.ResourceParam[Settings],
     interactions: dg.ResourceParam[Interactions],
+    embedder: dg.ResourceParam[Embedder],
     artifacts: dg.ResourceParam[ArtifactStore],
 ) -> dg.MaterializeResult:
     """Instructions with the author's own passages as answers, verbatim, split by document; what was
@@ -51,6 +53,8 @@ def instruct_dataset(
     decisions = review.holding(interactions.decisions(step.author))
     if decisions:
         inputs["review"] = review.state(decisions)
+    if settings.by_meaning:
+        inputs["by meaning"] = [*settings.by_meaning, embedder.digest]
     model = open_chat_model("LLMTWIN_TEACHER", settings.home / "teacher" / f"{step.author}.sqlite")
     if model is not None:
         inputs["teacher"] = [teacher.VERSION, model.url, model.model, model.budget]
@@ -64,11 +68,11 @@ def instruct_dataset(
         candidates = instruct.candidates(documents, unchanged, known)
         more, wrong = given.rows(file, documents) if file else ([], [])
         taught = teacher.teach(model, documents, context.log.info) if model else None
-        if taught:
             more, wrong = [*taught.rows, *more], [*taught.left_out, *wrong]
         held_out = [document.text for document in documents if document.split == "held-out"]
-        rows = review.reviewed([*candidates, *more], decisions)
-        found = review.settled(quality.judged(to_frame(InstructSample, rows), held_out), decisions)
+        rows = to_frame(InstructSample, review.reviewed([*candidates, *more], decisions))
+        found = quality.judged(rows, held_out, settings.by_meaning, embedder.embed)
+        found = review.settled(found, decisions)
         found = quality.capped(found, given.GENERAL, given.GENERAL_SHARE)
         facts = _save(folder, documents, found, wrong)
         facts["figures"] |= review.counts(found, decisions)

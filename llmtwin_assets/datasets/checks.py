@@ -23,7 +23,8 @@ def answers_are_verbatim(facts: Facts) -> Verdict:
 
 
 def nothing_held_out_in_train(facts: Facts) -> Verdict:
-    """No train sample comes from a held-out document or shares eight words in a row with one."""
+    """No train sample comes from a held-out document or shares eight words in a row with one, or
+    with the texts that ask what was forgotten."""
     leaking = facts["leaking"]
     remedy = "; the split is broken: materialise cleaned_documents and this data set anew"
     return Verdict(

@@ -4,11 +4,13 @@ Where rows come from is not known here.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from llmtwin_assets.datasets import duplicates, rules
+from llmtwin_assets.datasets import decontamination, duplicates, rules, semantic_duplicates
+from llmtwin_assets.datasets.decontamination import Embed
+from llmtwin_assets.settings import DUPLICATES, HELD_OUT
 
 if TYPE_CHECKING:
     import polars as pl
@@ -38,9 +40,15 @@ class Judged:
         return dict(Counter(self.dropped["reason"].to_list()).most_common())
 
 
-def judged(candidates: "pl.DataFrame", held_out: Sequence[str]) -> Judged:
+def judged(
+    candidates: "pl.DataFrame",
+    held_out: Sequence[str],
+    by_meaning: Collection[str] = (),
+    embed: Embed | None = None,
+) -> Judged:
     """The candidates (a frame of ``InstructSample``), judged. ``held_out`` are the texts that
-    nothing may be trained on."""
+    nothing may be trained on; which of ``settings.BY_MEANING`` embeddings look for, too, is said by
+    ``by_meaning``."""
     import polars as pl
 
     rows = rules.measured(candidates)
@@ -60,9 +68,12 @@ def judged(candidates: "pl.DataFrame", held_out: Sequence[str]) -> Judged:
     drop(_named("low score", rows["score"] < LEAST_SCORE), rows["score"].round(2).cast(pl.String))
     drop(_named("gives its answer away", duplicates.gives_itself_away(rows)))
     like = duplicates.likeness(rows)
-    drop(pl.Series(duplicates.contaminated(rows, held_out, like), dtype=pl.String))
-    again = duplicates.repeated(rows, like)
-    drop(*(pl.Series([each and each[part] for each in again], dtype=pl.String) for part in (0, 1)))
+    drop(pl.Series(decontamination.contaminated(rows, held_out, like), dtype=pl.String))
+    drop(*_columns(duplicates.repeated(rows, like)))
+    if HELD_OUT in by_meaning and embed:
+        drop(*_columns(decontamination.reworded(rows, held_out, embed)))
+    if DUPLICATES in by_meaning and embed:
+        drop(*_columns(semantic_duplicates.asked_again(rows, embed)))
     kept = rows.with_columns(why=why())
     return Judged(kept.drop(MEASURES), pl.concat(gone).drop(MEASURES), like)
 
@@ -108,6 +119,14 @@ def why() -> "pl.Expr":
         pl.col("distinct"),
         pl.col("score").round(2),
     )
+
+
+def _columns(found: Sequence[tuple[str, str] | None]) -> "Iterator[pl.Series]":
+    """The reasons, and the details."""
+    import polars as pl
+
+    for part in (0, 1):
+        yield pl.Series([each and each[part] for each in found], dtype=pl.String)
 
 
 def _named(reason: str, wrong: "pl.Series | list[bool]") -> "pl.Series":
