@@ -36,6 +36,7 @@ SHARED = {
     "pages",
     "masking",
     "probes",
+    "agreement",
 }
 HEAVY = {
     "torch", "transformers", "trl", "peft", "datasets", "sentence_transformers", "sklearn",

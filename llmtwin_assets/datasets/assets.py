@@ -6,7 +6,7 @@ from typing import Any
 import dagster as dg
 
 from llmtwin_assets.authors import authors_partition
-from llmtwin_assets.datasets import figures, given, instruct, quality, review, teacher
+from llmtwin_assets.datasets import figures, given, instruct, marking, quality, review, teacher
 from llmtwin_assets.datasets.page import dataset_page
 from llmtwin_assets.datasets.passages import prose
 from llmtwin_assets.datasets.quality import DROPPED, SAMPLES
@@ -58,6 +58,11 @@ def instruct_dataset(
     model = open_chat_model("LLMTWIN_TEACHER", settings.home / "teacher" / f"{step.author}.sqlite")
     if model is not None:
         inputs["teacher"] = [teacher.VERSION, model.url, model.model, model.budget]
+        if settings.evolve:
+            inputs["evolve"] = [*settings.evolve, embedder.digest]
+    judge = open_chat_model("LLMTWIN_MARKS", settings.home / "marks" / f"{step.author}.sqlite")
+    if judge is not None:
+        inputs["marks"] = [marking.VERSION, judge.url, judge.model, judge.budget]
 
     def build(folder: Path) -> Facts:
         documents, before = read_documents(cleaned), step.previous()
@@ -67,20 +72,32 @@ def instruct_dataset(
         known = _candidates(before) if before and unchanged else []
         candidates = instruct.candidates(documents, unchanged, known)
         more, wrong = given.rows(file, documents) if file else ([], [])
-        taught = teacher.teach(model, documents, context.log.info) if model else None
+        say = context.log.info
+        told: dict[str, float] = {}
+        believed = False
+        if model is not None:
+            taught = teacher.teach(model, documents, say, settings.evolve, embedder.embed)
             more, wrong = [*taught.rows, *more], [*taught.left_out, *wrong]
+            told |= teacher.figures(taught)
         held_out = [document.text for document in documents if document.split == "held-out"]
         rows = to_frame(InstructSample, review.reviewed([*candidates, *more], decisions))
         found = quality.judged(rows, held_out, settings.by_meaning, embedder.embed)
         found = review.settled(found, decisions)
         found = quality.capped(found, given.GENERAL, given.GENERAL_SHARE)
-        facts = _save(folder, documents, found, wrong)
-        facts["figures"] |= review.counts(found, decisions)
+        told |= review.counts(found, decisions)
+        if judge is not None:
+            judged = found.kept.filter(split="train", reviewed="")  # people outrank it
+            marks = marking.mark(judge, from_frame(InstructSample, judged), say)
+            found = quality.marked(found, marks.marks)
+            wrong = [*wrong, *filter(None, [marks.because])]
+            told |= marks.figures()
+            believed = not marks.because
         if more or wrong:
-            facts["figures"] |= {"given": len(more), "could not be used": len(wrong)}
-        if taught:
-            facts["figures"] |= teacher.figures(taught)
-        return facts | {"made_of": cleaned.digest, "code": instruct.VERSION}
+            told |= {"given": len(more), "could not be used": len(wrong)}
+        facts = _save(folder, documents, found, wrong)
+        facts["figures"] |= told
+        made = {"made_of": cleaned.digest, "code": instruct.VERSION}
+        return facts | made | {"judge_believed": believed}
 
     return step.publish(inputs, build)
 

@@ -4,7 +4,7 @@ Where rows come from is not known here.
 """
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     import polars as pl
 
 LEAST_SCORE = 0.4
+LEAST_MARK = 2.5  # mean of a judge's two marks from 1 to 4 (``marking.py``), where one is set
+WORST_MARK = 1.0  # by how much less than its rejected answer's that of a chosen one may be
 FULL_LENGTH = 60  # words from which on an answer is long enough to show a voice
 RICH = 6.0  # Guiraud's index (different words by the root of all) of varied prose
 ASKED = 6  # words of an instruction that says what it wants
@@ -90,6 +92,21 @@ def capped(found: Judged, origin: str, share: float) -> Judged:
     reason, detail = pl.lit(f"more {origin} rows than {share:.0%}"), pl.lit("")
     gone = found.kept.filter(over).with_columns(reason=reason, detail=detail)
     return replace(found, kept=found.kept.filter(~over), dropped=pl.concat([found.dropped, gone]))
+
+
+def marked(found: Judged, marks: Mapping[str, float]) -> Judged:
+    """Without the rows whose mark (1 to 4, by id) is below ``LEAST_MARK``; those that stay say what
+    theirs was. Rows without a mark stay as they are."""
+    import polars as pl
+
+    given = pl.col("id").replace_strict(marks, default=None, return_dtype=pl.Float64)
+    rows = found.kept.with_columns(mark=given)
+    low = pl.col("mark") < LEAST_MARK
+    detail = pl.format("{} of 4", pl.col("mark"))
+    gone = rows.filter(low).with_columns(reason=pl.lit("low marks"), detail=detail).drop("mark")
+    said = pl.format("{}, marked {} of 4", pl.col("why"), pl.col("mark"))
+    kept = rows.filter(~low.fill_null(False)).with_columns(why=pl.coalesce(said, "why"))
+    return replace(found, kept=kept.drop("mark"), dropped=pl.concat([found.dropped, gone]))
 
 
 def score() -> "pl.Expr":
