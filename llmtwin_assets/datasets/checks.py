@@ -6,6 +6,7 @@ from llmtwin_assets.datasets import review
 from llmtwin_assets.datasets.assets import instruct_dataset
 from llmtwin_assets.steps import Facts, Verdict, gate
 
+ASSET = "instruct_dataset"
 FEWEST_SAMPLES = 8
 USABLE = 0.5  # least share of the candidates' words that is kept
 COVERED = 0.8  # least share of the author's text whose topic is in the train rows
