@@ -137,6 +137,46 @@ def export(
             print(f"{path}: {count} rows")
 
 
+@commands.command("push")
+def push(
+    author: AuthorArgument,
+    to: Annotated[str, typer.Option(help="owner/name; LLMTWIN_HUB_DATASET without.")] = "",
+    public: Annotated[bool, typer.Option("--public", help="Let anybody read it.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Put an author's training data on the Hugging Face hub, private. It needs HF_TOKEN.
+
+    Example: llmtwin dataset push james-madison --to me/james-madison-pairs
+
+    Then, in Python: datasets.load_dataset("me/james-madison-pairs")
+    """
+    with refusals():
+        from llmtwin_assets.datasets import checks
+        from llmtwin_assets.datasets.assets import SAMPLES
+        from llmtwin_assets.datasets.push import push as upload
+        from llmtwin_assets.steps import JUDGES, read_table
+        from resources import hub
+        from resources.documents import open_documents
+
+        settings = prepared()
+        version = _current(author)
+        repository = hub.repository_of(author, to or settings.hub_dataset, "LLMTWIN_HUB_DATASET")
+        revision = upload(
+            read_table(version, SAMPLES),
+            repository,
+            registry(settings).author(author).name,
+            version.digest,
+            version.facts,
+            open_documents(settings.documents_url).documents(author, None),
+            JUDGES[checks.ASSET],
+            public,
+        )
+        if as_json:
+            print_json({"author": author, "repository": repository, "revision": revision})
+            return
+        print(f"The training data of {author} is at {repository}, revision {revision}")
+
+
 def _current(author: str) -> Any:
     """The current version of the author's data set; raises ``NotMaterialisedError``."""
     from llmtwin_assets.steps import current

@@ -129,6 +129,7 @@ class InstructSample:
     why: str = ""  # it was kept
     generated: str = ""  # the instruction that a reviewer edited; empty when nobody did
     reviewed: str = ""  # accepted · edited · rejected; empty when nobody decided
+    evolved: str = ""  # how the instruction was made of another row's: depth or breadth, of its id
 
 
 @dataclass(frozen=True, slots=True)

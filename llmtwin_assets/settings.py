@@ -11,6 +11,8 @@ from pathlib import Path
 from resources.errors import LlmTwinError
 
 PROJECT = Path(__file__).resolve().parent.parent
+EVOLVE = DEPTH, BREADTH = "depth", "breadth"
+BY_MEANING = HELD_OUT, DUPLICATES = "held-out", "duplicates"
 
 
 class BadSettingError(LlmTwinError):
@@ -36,11 +38,14 @@ class Settings:
     lm_eval: tuple[str, ...]  # lm-eval's tasks that base and twin are asked
     lm_eval_tasks: str  # a folder of tasks that lm-eval does not bring
     ragas: bool  # whether the first judge also answers what Ragas asks
+    evolve: tuple[str, ...]  # which of EVOLVE the teacher makes of its instructions
+    by_meaning: tuple[str, ...]  # which of BY_MEANING embeddings look for in training data
     pairs_file: str  # an existing data set to learn from too; {author} stands for the author
     recipe: str
     reporters: str  # trl reporters that training figures go to as well, by commas
     accelerate: str  # a configuration file of accelerate's, for several GPUs or machines
     hub_repository: str  # where `llmtwin push` puts a twin; {author} stands for its author
+    hub_dataset: str  # where `llmtwin dataset push` puts training data
     engine_url: str  # of language models, OpenAI-compatible; our own engine is started without one
     engine_key: str
     sample: float  # share of the answers kept as an evaluation set
@@ -69,6 +74,16 @@ def _flag(name: str, environ: Mapping[str, str]) -> bool:
     if value.lower() not in ("true", "false"):
         raise BadSettingError(f"{name}={value}", "it is no answer", "Give true or false")
     return value.lower() == "true"
+
+
+def _several(name: str, known: tuple[str, ...], environ: Mapping[str, str]) -> tuple[str, ...]:
+    """Which of ``known`` a setting names, by commas; none without one. Raises
+    ``BadSettingError``."""
+    named = set(_listed(environ.get(name, "")))
+    if not named <= set(known):
+        wrong = ", ".join(sorted(named - set(known)))
+        raise BadSettingError(name, f"it knows no {wrong}", f"Name any of {', '.join(known)}")
+    return tuple(each for each in known if each in named)
 
 
 def _listed(names: str) -> tuple[str, ...]:
@@ -110,11 +125,14 @@ def from_environment(environ: Mapping[str, str] = os.environ) -> Settings:
         lm_eval=_listed(environ.get("LLMTWIN_LM_EVAL", "")),
         lm_eval_tasks=chosen("LM_EVAL_TASKS", ""),
         ragas=_flag("LLMTWIN_RAGAS", environ),
+        evolve=_several("LLMTWIN_EVOLVE", EVOLVE, environ),
+        by_meaning=_several("LLMTWIN_BY_MEANING", BY_MEANING, environ),
         pairs_file=chosen("PAIRS_FILE", ""),
         recipe=chosen("RECIPE", "quick"),
         reporters=chosen("REPORTERS", ""),
         accelerate=chosen("ACCELERATE_CONFIG", ""),
         hub_repository=chosen("HUB_REPOSITORY", ""),
+        hub_dataset=chosen("HUB_DATASET", ""),
         engine_url=chosen("ENGINE_URL", ""),
         engine_key=chosen("ENGINE_KEY", ""),
         sample=share,

@@ -1,4 +1,4 @@
-"""A model hub on the loopback interface, as far as a push and a pull of a model need one.
+"""A hub on the loopback interface, as far as pushes and the pull of a model need one.
 
 It speaks the real protocol: repositories, the question which files are large, Git LFS's batch and
 upload, the commit as JSON lines, and downloads by revision. It keeps everything in memory.
@@ -14,6 +14,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import unquote
 
+import yaml
+
 TOKEN = "hf_a-token-for-tests"
 
 
@@ -23,6 +25,8 @@ class Hub:
     def __init__(self) -> None:
         self.url = ""
         self.private: dict[str, bool] = {}  # by repository
+        self.kinds: dict[str, str] = {}  # model or dataset, by repository
+        self.uploads = 0  # of large files
         self.large: dict[str, bytes] = {}  # by SHA-256
         self.commits: dict[str, dict[str, bytes]] = {}  # revision -> path -> content
         self.fail_commits = False
@@ -56,6 +60,22 @@ def hub() -> Iterator[Hub]:
         server.server_close()
 
 
+def _oid(data: bytes, large: bool) -> str:
+    """What git calls a file: its SHA-256 in LFS, the SHA-1 of a blob otherwise."""
+    if large:
+        return hashlib.sha256(data).hexdigest()
+    return hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
+
+
+def _wrong(card: str) -> list[dict[str, str]]:
+    """What is wrong with the head of a card, if it has one."""
+    try:
+        head = yaml.safe_load(card.split("---\n")[1]) if card.startswith("---\n") else {}
+    except (yaml.YAMLError, IndexError) as error:
+        return [{"message": str(error)}]
+    return [] if isinstance(head, dict) else [{"message": "the head is no mapping"}]
+
+
 def _handler(state: Hub) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -70,8 +90,12 @@ def _handler(state: Hub) -> type[BaseHTTPRequestHandler]:
             if path == "/api/repos/create":
                 asked = json.loads(body)
                 name = f"{asked.get('organization') or 'me'}/{asked['name']}"
+                state.kinds[name] = asked.get("type") or "model"
                 state.private.setdefault(name, asked.get("visibility") == "private")
                 return self._say(200, {"url": f"{state.url}/{name}", "name": name, "id": name})
+            if path == "/api/validate-yaml":
+                wrong = _wrong(json.loads(body)["content"])
+                return self._say(400 if wrong else 200, {"errors": wrong, "warnings": []})
             if "/preupload/" in path:
                 files = json.loads(body)["files"]
                 return self._say(200, {"files": [self._mode(file) for file in files]})
@@ -85,12 +109,14 @@ def _handler(state: Hub) -> type[BaseHTTPRequestHandler]:
                     return self._say(403, {"error": "Forbidden"})
                 revision = state.commit([json.loads(line) for line in body.splitlines() if line])
                 name = path.removeprefix("/api/models").partition("/commit/")[0]
+                name = name.removeprefix("/api")
                 url = f"{state.url}{name}/commit/{revision}"
                 return self._say(200, {"commitUrl": url, "commitOid": revision, "success": True})
             return self._say(404, {"error": path})
 
         def do_PUT(self) -> None:
             body = self._body()
+            state.uploads += 1
             state.large[hashlib.sha256(body).hexdigest()] = body
             self._say(200, {})
 
@@ -99,7 +125,7 @@ def _handler(state: Hub) -> type[BaseHTTPRequestHandler]:
 
         def do_GET(self) -> None:
             parts = unquote(self.path.partition("?")[0]).strip("/").split("/")
-            if parts[:2] == ["api", "models"]:
+            if parts[0] == "api" and parts[1] in ("models", "datasets"):
                 revision = self._revision(parts[5] if len(parts) > 5 else "main")
                 if revision is None:
                     return self._say(404, {"error": "no"}, {"X-Error-Code": "RevisionNotFound"})
@@ -127,11 +153,16 @@ def _handler(state: Hub) -> type[BaseHTTPRequestHandler]:
             return name if name in state.commits else None
 
         def _mode(self, file: dict[str, Any]) -> dict[str, Any]:
-            large = file["path"].endswith((".safetensors", ".gguf"))
+            large = file["path"].endswith((".safetensors", ".gguf", ".parquet"))
             mode = "lfs" if large else "regular"
-            return {"path": file["path"], "uploadMode": mode, "shouldIgnore": False}
+            head = list(state.commits.values())[-1] if state.commits else {}
+            data = head.get(file["path"])
+            there = {} if data is None else {"oid": _oid(data, large)}
+            return {"path": file["path"], "uploadMode": mode, "shouldIgnore": False} | there
 
         def _upload(self, wanted: dict[str, Any]) -> dict[str, Any]:
+            if wanted["oid"] in state.large:
+                return wanted
             href = f"{state.url}/lfs/{wanted['oid']}"
             return {**wanted, "authenticated": True, "actions": {"upload": {"href": href}}}
 

@@ -26,7 +26,18 @@ ROOMS = [
     "automation",
 ]
 # Modules that belong to no room and know none: what rooms share.
-SHARED = {"authors", "records", "prompts", "settings", "steps", "plots", "pages", "masking"}
+SHARED = {
+    "authors",
+    "records",
+    "prompts",
+    "settings",
+    "steps",
+    "plots",
+    "pages",
+    "masking",
+    "probes",
+    "agreement",
+}
 HEAVY = {
     "torch", "transformers", "trl", "peft", "datasets", "sentence_transformers", "sklearn",
     "matplotlib", "polars", "playwright", "qdrant_client", "qdrant_edge", "gguf", "huggingface_hub",

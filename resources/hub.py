@@ -1,5 +1,5 @@
-"""A model hub that speaks the Hugging Face protocol: a directory of files goes up as one commit, a
-small model comes down.
+"""A hub that speaks the Hugging Face protocol: the files of a model or a data set go up as one
+commit, a small model comes down.
 
 The address is ``HF_ENDPOINT`` and the token ``HF_TOKEN``, as everywhere with this client; neither
 is read or logged here. Base models come down by ``base_model``, by pinned revision. Authors and
@@ -11,6 +11,7 @@ from pathlib import Path
 
 from resources.errors import LlmTwinError
 
+MODEL, DATASET = "model", "dataset"  # kinds of repositories
 FILES = ["*.safetensors", "*.json", "*.txt"]  # of a model; nothing that runs code
 
 
@@ -18,10 +19,31 @@ class PushRefusedError(LlmTwinError):
     """The hub cannot be reached, or takes no files from us."""
 
 
-def push(files: Mapping[str, Path], repository: str, message: str) -> str:
-    """Upload ``files`` (path in the repository -> file) as one commit; returns its revision.
+class NoRepositoryError(LlmTwinError):
+    """No repository is named to push to."""
 
-    A repository that does not exist is made, private; what else is in one stays. Raises
+
+def repository_of(author: str, template: str, setting: str) -> str:
+    """The repository that ``template``, given by hand or by ``setting``, names: ``{author}`` in it
+    stands for the author. Raises ``NoRepositoryError``."""
+    if not template:
+        raise NoRepositoryError(
+            author, "there is no repository to push to", f"Set {setting}, or give --to"
+        )
+    return template.replace("{author}", author)
+
+
+def push(
+    files: Mapping[str, Path],
+    repository: str,
+    message: str,
+    kind: str = MODEL,
+    private: bool = True,
+) -> str:
+    """Upload ``files`` (path in the repository -> file) as one commit; returns its revision. Where
+    the repository has all of them as they are, that is the newest there, and nothing is committed.
+
+    A repository that does not exist is made, ``private`` or not; what else is in one stays. Raises
     ``PushRefusedError``.
     """
     from huggingface_hub import CommitOperationAdd, HfApi
@@ -33,8 +55,8 @@ def push(files: Mapping[str, Path], repository: str, message: str) -> str:
         for name, file in sorted(files.items())
     ]
     try:
-        api.create_repo(repository, private=True, exist_ok=True)
-        commit = api.create_commit(repository, operations, commit_message=message)
+        api.create_repo(repository, private=private, exist_ok=True, repo_type=kind)
+        commit = api.create_commit(repository, operations, commit_message=message, repo_type=kind)
     except HFValidationError as error:
         raise PushRefusedError(
             repository, "it is not a name of a repository", "Write it as owner/name"

@@ -6,7 +6,7 @@ from typing import Any
 import dagster as dg
 
 from llmtwin_assets.authors import authors_partition
-from llmtwin_assets.datasets import figures, given, instruct, quality, review, teacher
+from llmtwin_assets.datasets import figures, given, instruct, marking, quality, review, teacher
 from llmtwin_assets.datasets.page import dataset_page
 from llmtwin_assets.datasets.passages import prose
 from llmtwin_assets.datasets.quality import DROPPED, SAMPLES
@@ -22,6 +22,7 @@ from llmtwin_assets.settings import Settings
 from llmtwin_assets.steps import Facts, Step, author_asset, read_table, save_plots, save_table
 from resources.artifacts import ArtifactStore, Version, sha256
 from resources.chat_model import open_chat_model
+from resources.embedder import Embedder
 from resources.interactions import Interactions
 
 review_decisions = dg.AssetSpec(
@@ -38,6 +39,7 @@ def instruct_dataset(
     context: dg.AssetExecutionContext,
     settings: dg.ResourceParam[Settings],
     interactions: dg.ResourceParam[Interactions],
+    embedder: dg.ResourceParam[Embedder],
     artifacts: dg.ResourceParam[ArtifactStore],
 ) -> dg.MaterializeResult:
     """Instructions with the author's own passages as answers, verbatim, split by document; what was
@@ -51,9 +53,16 @@ def instruct_dataset(
     decisions = review.holding(interactions.decisions(step.author))
     if decisions:
         inputs["review"] = review.state(decisions)
+    if settings.by_meaning:
+        inputs["by meaning"] = [*settings.by_meaning, embedder.digest]
     model = open_chat_model("LLMTWIN_TEACHER", settings.home / "teacher" / f"{step.author}.sqlite")
     if model is not None:
         inputs["teacher"] = [teacher.VERSION, model.url, model.model, model.budget]
+        if settings.evolve:
+            inputs["evolve"] = [*settings.evolve, embedder.digest]
+    judge = open_chat_model("LLMTWIN_MARKS", settings.home / "marks" / f"{step.author}.sqlite")
+    if judge is not None:
+        inputs["marks"] = [marking.VERSION, judge.url, judge.model, judge.budget]
 
     def build(folder: Path) -> Facts:
         documents, before = read_documents(cleaned), step.previous()
@@ -63,20 +72,32 @@ def instruct_dataset(
         known = _candidates(before) if before and unchanged else []
         candidates = instruct.candidates(documents, unchanged, known)
         more, wrong = given.rows(file, documents) if file else ([], [])
-        taught = teacher.teach(model, documents, context.log.info) if model else None
-        if taught:
+        say = context.log.info
+        told: dict[str, float] = {}
+        believed = False
+        if model is not None:
+            taught = teacher.teach(model, documents, say, settings.evolve, embedder.embed)
             more, wrong = [*taught.rows, *more], [*taught.left_out, *wrong]
+            told |= teacher.figures(taught)
         held_out = [document.text for document in documents if document.split == "held-out"]
-        rows = review.reviewed([*candidates, *more], decisions)
-        found = review.settled(quality.judged(to_frame(InstructSample, rows), held_out), decisions)
+        rows = to_frame(InstructSample, review.reviewed([*candidates, *more], decisions))
+        found = quality.judged(rows, held_out, settings.by_meaning, embedder.embed)
+        found = review.settled(found, decisions)
         found = quality.capped(found, given.GENERAL, given.GENERAL_SHARE)
-        facts = _save(folder, documents, found, wrong)
-        facts["figures"] |= review.counts(found, decisions)
+        told |= review.counts(found, decisions)
+        if judge is not None:
+            judged = found.kept.filter(split="train", reviewed="")  # people outrank it
+            marks = marking.mark(judge, from_frame(InstructSample, judged), say)
+            found = quality.marked(found, marks.marks)
+            wrong = [*wrong, *filter(None, [marks.because])]
+            told |= marks.figures()
+            believed = not marks.because
         if more or wrong:
-            facts["figures"] |= {"given": len(more), "could not be used": len(wrong)}
-        if taught:
-            facts["figures"] |= teacher.figures(taught)
-        return facts | {"made_of": cleaned.digest, "code": instruct.VERSION}
+            told |= {"given": len(more), "could not be used": len(wrong)}
+        facts = _save(folder, documents, found, wrong)
+        facts["figures"] |= told
+        made = {"made_of": cleaned.digest, "code": instruct.VERSION}
+        return facts | made | {"judge_believed": believed}
 
     return step.publish(inputs, build)
 

@@ -25,7 +25,8 @@ you use it, and pass nothing made with it off as theirs.
 
 {figures}
 
-Held out are the author's newest documents. No row to train on shares eight words in a row with one.
+Held out are the author's newest documents. No row to train on shares eight words in a row with one,
+or with the prose and the instructions that ask what a trained model has forgotten.
 
 ## Filters
 

@@ -6,6 +6,7 @@ from llmtwin_assets.datasets import review
 from llmtwin_assets.datasets.assets import instruct_dataset
 from llmtwin_assets.steps import Facts, Verdict, gate
 
+ASSET = "instruct_dataset"
 FEWEST_SAMPLES = 8
 USABLE = 0.5  # least share of the candidates' words that is kept
 COVERED = 0.8  # least share of the author's text whose topic is in the train rows
@@ -23,7 +24,8 @@ def answers_are_verbatim(facts: Facts) -> Verdict:
 
 
 def nothing_held_out_in_train(facts: Facts) -> Verdict:
-    """No train sample comes from a held-out document or shares eight words in a row with one."""
+    """No train sample comes from a held-out document or shares eight words in a row with one, or
+    with the texts that ask what was forgotten."""
     leaking = facts["leaking"]
     remedy = "; the split is broken: materialise cleaned_documents and this data set anew"
     return Verdict(

@@ -16,7 +16,7 @@ from llmtwin_assets.records import Document, InstructSample, from_frame
 if TYPE_CHECKING:
     import polars as pl
 
-SAID = ("why", "written_by", "generated", "reviewed")  # columns that nobody learns from
+SAID = ("why", "written_by", "generated", "reviewed", "evolved")  # columns that nobody learns from
 
 
 def facts(judged: Judged, documents: Sequence[Document], topics: Sequence[Topic]) -> dict[str, Any]:
@@ -27,6 +27,7 @@ def facts(judged: Judged, documents: Sequence[Document], topics: Sequence[Topic]
     texts = {document.id: document.text for document in documents}
     words = sum(length(row.answer) for row in train)
     kinds = Counter(row.kind for row in rows)
+    evolved = Counter(row.evolved.split(" ")[0] for row in rows if row.evolved)
     return {
         "train": len(train),
         "train_words": words,
@@ -49,6 +50,7 @@ def facts(judged: Judged, documents: Sequence[Document], topics: Sequence[Topic]
             "held out": len(rows) - len(train),
             "words to train on": words,
             **{f"kind: {kind}": count for kind, count in sorted(kinds.items())},
+            **{f"evolved in {way}": count for way, count in sorted(evolved.items())},
             "candidates": judged.kept.height + judged.dropped.height,
             **{f"dropped: {reason}": count for reason, count in judged.funnel.items()},
             "topics": len(topics),

@@ -2,9 +2,7 @@
 author's, and the row belongs to that document; any other is general: it holds the chat format, and
 may be a share of the training data only."""
 
-from bisect import bisect_right
-from collections.abc import Sequence
-from itertools import accumulate
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from llmtwin_assets.datasets import formats
@@ -15,7 +13,7 @@ from llmtwin_assets.records import Document, InstructSample, content_id
 GENERAL_SHARE = 0.2  # of the train rows, at most
 GENERAL = "general"  # the origin of rows whose answer is not the author's
 WRITTEN_BY = "file"
-BREAK = "\x00"  # between documents; stands in no text
+BEGINNING = 24  # characters of an answer by which it is looked for
 PHRASED = "Write a paragraph about {phrases}."  # for text without an instruction
 
 
@@ -36,17 +34,39 @@ def rows(path: Path, documents: Sequence[Document]) -> tuple[list[InstructSample
     """The candidates of a file, and what is wrong with its unreadable records. Raises
     ``BadDatasetFileError``."""
     pairs, wrong = formats.read(path)
-    whole = BREAK.join(document.text for document in documents)
-    sizes = (len(document.text) + 1 for document in documents)
-    begins = [0, *accumulate(sizes)]
-    found = []
-    for pair in pairs:
-        answer = pair.answer.strip()
-        at = whole.find(answer) if answer and BREAK not in answer else -1
-        number = bisect_right(begins, at) - 1
-        document = documents[number] if at >= 0 else None
-        found.append(_row(pair.instruction, answer, document, at - begins[number]))
+    answers = [pair.answer.strip() for pair in pairs]
+    places = spans(answers, documents)
+    found = [
+        _row(pair.instruction, answer, *places.get(answer, (None, 0)))
+        for pair, answer in zip(pairs, answers, strict=True)
+    ]
     return found, wrong
+
+
+def spans(answers: Iterable[str], documents: Sequence[Document]) -> dict[str, tuple[Document, int]]:
+    """answer -> the first document that holds it verbatim, and where in its text it begins. The
+    documents are read once, for the beginnings of all answers (Aho and Corasick, "Efficient string
+    matching", 1975); only where one stands is the rest of its answers compared."""
+    import polars as pl
+
+    waiting: dict[str, list[str]] = {}  # beginning -> answers that were not found yet
+    for answer in filter(None, dict.fromkeys(answers)):
+        waiting.setdefault(answer[:BEGINNING], []).append(answer)
+    if not waiting:
+        return {}
+    begins = list(waiting)
+    texts = pl.Series([document.text for document in documents], dtype=pl.String)
+    places = texts.str.find_many(begins, overlapping=True)  # in bytes
+    named = texts.str.extract_many(begins, overlapping=True)
+    found: dict[str, tuple[Document, int]] = {}
+    for document, ats, standing in zip(documents, places, named, strict=True):
+        data = document.text.encode("utf-8")
+        for at, begin in zip(ats, standing, strict=True):
+            left = waiting[begin]
+            for answer in [each for each in left if data.startswith(each.encode("utf-8"), at)]:
+                found[answer] = document, len(data[:at].decode("utf-8"))
+                left.remove(answer)
+    return found
 
 
 def _row(instruction: str, answer: str, document: Document | None, start: int) -> InstructSample:

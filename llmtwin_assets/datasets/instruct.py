@@ -7,6 +7,7 @@ candidates are worth training on is not decided here.
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 
+from llmtwin_assets import probes
 from llmtwin_assets.datasets.passages import Span, passages
 from llmtwin_assets.features.language import language_of
 from llmtwin_assets.features.phrases import key_phrases
@@ -14,7 +15,7 @@ from llmtwin_assets.features.split import sentences
 from llmtwin_assets.features.words import length, ngrams, words
 from llmtwin_assets.records import Document, InstructSample, content_id
 
-VERSION = "instruct-4"
+VERSION = "instruct-5"
 WRITTEN_BY = "rules"
 PER_PASSAGE = 1  # instructions
 
@@ -47,8 +48,8 @@ def candidates(
 
 
 def held_out_ngrams(documents: Iterable[Document]) -> set[tuple[str, ...]]:
-    """Every run of eight words in held-out documents."""
-    held: set[tuple[str, ...]] = set()
+    """Every run of eight words in held-out documents, and in what asks what was forgotten."""
+    held = {gram for text in probes.texts() for gram in ngrams(words(text))}
     for document in documents:
         if document.split == "held-out":
             held.update(ngrams(words(document.text)))
@@ -56,7 +57,7 @@ def held_out_ngrams(documents: Iterable[Document]) -> set[tuple[str, ...]]:
 
 
 def leaks(sample: InstructSample, held: set[tuple[str, ...]]) -> bool:
-    """Whether a sample shares a run of eight words with held-out text."""
+    """Whether a sample has one of ``held_out_ngrams``."""
     return not held.isdisjoint(ngrams(words(f"{sample.instruction} . {sample.answer}")))
 
 

@@ -6,13 +6,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from llmtwin_assets.features.split import paragraphs, sentences
-from llmtwin_assets.features.words import length
+from llmtwin_assets.features.words import length, ngrams, words
 
 FEWEST_WORDS, MOST_WORDS = 30, 180
 NOT_PROSE = re.compile(r"^(#{1,6} |[|>]|[-*+] |\d{1,3}[.)] |\[\d+\])")
 FENCED = re.compile(r"^(```|~~~).*?(^\1|\Z)", re.DOTALL | re.MULTILINE)
 CODE = re.compile(r"^(?: {4}|\t).*$", re.MULTILINE)
 INDENT = re.compile(r"( {4}|\t)\s*")
+QUOTED = 6  # words in a row that nobody else would write of themselves
 LETTERS = 0.6  # least share of letters in prose
 
 
@@ -36,6 +37,11 @@ def passages(text: str) -> Iterator[Span]:
             yield from _cut(text, start, end)
 
 
+def quotes(text: str, passage: str) -> bool:
+    """Whether a text has six words in a row of a passage."""
+    return not set(ngrams(words(passage), QUOTED)).isdisjoint(ngrams(words(text), QUOTED))
+
+
 def prose(text: str) -> str:
     """A text without its fenced and its indented code."""
     return CODE.sub("", FENCED.sub("", text))
@@ -44,9 +50,9 @@ def prose(text: str) -> str:
 def _cut(text: str, start: int, end: int) -> Iterator[Span]:
     """A paragraph in parts of about equal length, none over the most words if its sentences
     allow."""
-    words = length(text[start:end])
-    parts = -(-words // MOST_WORDS)
-    wanted = words / parts
+    whole = length(text[start:end])
+    parts = -(-whole // MOST_WORDS)
+    wanted = whole / parts
     begin, count = start, 0
     pieces = sentences(text, start, end)
     for number, (first, last) in enumerate(pieces):

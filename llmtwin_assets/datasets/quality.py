@@ -4,16 +4,20 @@ Where rows come from is not known here.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from llmtwin_assets.datasets import duplicates, rules
+from llmtwin_assets.datasets import decontamination, duplicates, rules, semantic_duplicates
+from llmtwin_assets.datasets.decontamination import Embed
+from llmtwin_assets.settings import DUPLICATES, HELD_OUT
 
 if TYPE_CHECKING:
     import polars as pl
 
 LEAST_SCORE = 0.4
+LEAST_MARK = 2.5  # mean of a judge's two marks from 1 to 4 (``marking.py``), where one is set
+WORST_MARK = 1.0  # by how much less than its rejected answer's that of a chosen one may be
 FULL_LENGTH = 60  # words from which on an answer is long enough to show a voice
 RICH = 6.0  # Guiraud's index (different words by the root of all) of varied prose
 ASKED = 6  # words of an instruction that says what it wants
@@ -38,9 +42,15 @@ class Judged:
         return dict(Counter(self.dropped["reason"].to_list()).most_common())
 
 
-def judged(candidates: "pl.DataFrame", held_out: Sequence[str]) -> Judged:
+def judged(
+    candidates: "pl.DataFrame",
+    held_out: Sequence[str],
+    by_meaning: Collection[str] = (),
+    embed: Embed | None = None,
+) -> Judged:
     """The candidates (a frame of ``InstructSample``), judged. ``held_out`` are the texts that
-    nothing may be trained on."""
+    nothing may be trained on; which of ``settings.BY_MEANING`` embeddings look for, too, is said by
+    ``by_meaning``."""
     import polars as pl
 
     rows = rules.measured(candidates)
@@ -60,9 +70,12 @@ def judged(candidates: "pl.DataFrame", held_out: Sequence[str]) -> Judged:
     drop(_named("low score", rows["score"] < LEAST_SCORE), rows["score"].round(2).cast(pl.String))
     drop(_named("gives its answer away", duplicates.gives_itself_away(rows)))
     like = duplicates.likeness(rows)
-    drop(pl.Series(duplicates.contaminated(rows, held_out, like), dtype=pl.String))
-    again = duplicates.repeated(rows, like)
-    drop(*(pl.Series([each and each[part] for each in again], dtype=pl.String) for part in (0, 1)))
+    drop(pl.Series(decontamination.contaminated(rows, held_out, like), dtype=pl.String))
+    drop(*_columns(duplicates.repeated(rows, like)))
+    if HELD_OUT in by_meaning and embed:
+        drop(*_columns(decontamination.reworded(rows, held_out, embed)))
+    if DUPLICATES in by_meaning and embed:
+        drop(*_columns(semantic_duplicates.asked_again(rows, embed)))
     kept = rows.with_columns(why=why())
     return Judged(kept.drop(MEASURES), pl.concat(gone).drop(MEASURES), like)
 
@@ -79,6 +92,21 @@ def capped(found: Judged, origin: str, share: float) -> Judged:
     reason, detail = pl.lit(f"more {origin} rows than {share:.0%}"), pl.lit("")
     gone = found.kept.filter(over).with_columns(reason=reason, detail=detail)
     return replace(found, kept=found.kept.filter(~over), dropped=pl.concat([found.dropped, gone]))
+
+
+def marked(found: Judged, marks: Mapping[str, float]) -> Judged:
+    """Without the rows whose mark (1 to 4, by id) is below ``LEAST_MARK``; those that stay say what
+    theirs was. Rows without a mark stay as they are."""
+    import polars as pl
+
+    given = pl.col("id").replace_strict(marks, default=None, return_dtype=pl.Float64)
+    rows = found.kept.with_columns(mark=given)
+    low = pl.col("mark") < LEAST_MARK
+    detail = pl.format("{} of 4", pl.col("mark"))
+    gone = rows.filter(low).with_columns(reason=pl.lit("low marks"), detail=detail).drop("mark")
+    said = pl.format("{}, marked {} of 4", pl.col("why"), pl.col("mark"))
+    kept = rows.filter(~low.fill_null(False)).with_columns(why=pl.coalesce(said, "why"))
+    return replace(found, kept=kept.drop("mark"), dropped=pl.concat([found.dropped, gone]))
 
 
 def score() -> "pl.Expr":
@@ -108,6 +136,14 @@ def why() -> "pl.Expr":
         pl.col("distinct"),
         pl.col("score").round(2),
     )
+
+
+def _columns(found: Sequence[tuple[str, str] | None]) -> "Iterator[pl.Series]":
+    """The reasons, and the details."""
+    import polars as pl
+
+    for part in (0, 1):
+        yield pl.Series([each and each[part] for each in found], dtype=pl.String)
 
 
 def _named(reason: str, wrong: "pl.Series | list[bool]") -> "pl.Series":

@@ -6,18 +6,19 @@ whole piece. An item is one prompt: a reply that cannot be used is asked for aga
 shown, then left out and listed; it costs no other. Held-out text is never sent.
 """
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from pydantic import BaseModel, Field, create_model, field_validator
 
+from llmtwin_assets.datasets import evolve
+from llmtwin_assets.datasets.decontamination import Embed
 from llmtwin_assets.datasets.instruct import authored
-from llmtwin_assets.datasets.passages import Span, passages
-from llmtwin_assets.features.words import length, ngrams, words
+from llmtwin_assets.datasets.passages import Span, passages, quotes
+from llmtwin_assets.features.words import length
 from llmtwin_assets.records import Document, InstructSample, content_id
-from resources.chat_model import ChatModel, Cost, Failure, Prompt, Reply
+from resources.chat_model import PER_TOKEN, ChatModel, Cost, Failure, Prompt, Reply
 from resources.errors import LlmTwinError
 
 VERSION = "teacher-1"
@@ -26,6 +27,7 @@ LONGEST_PIECE = 900  # words of a document that is asked for as a whole
 MOST_FAILING = 0.1  # share of items that may fail because the endpoint does
 MAX_TOKENS = 400
 FAILING = ("unreachable", "refused")
+EVOLVED = ("write", "explain", "answer")  # kinds whose instruction may become another one
 
 SYSTEM = (
     "You write the questions for a data set whose answers exist already: passages by one author. "
@@ -131,32 +133,63 @@ def items(documents: Sequence[Document]) -> list[Item]:
 
 
 def teach(
-    model: ChatModel, documents: Sequence[Document], say: Callable[[str], None] = lambda line: None
+    model: ChatModel,
+    documents: Sequence[Document],
+    say: Callable[[str], None] = lambda line: None,
+    ways: Sequence[str] = (),
+    embed: Embed | None = None,
 ) -> Taught:
-    """Instructions for the documents, within the model's budget; ``say`` is told what it may cost
-    before the first call. Raises ``TeacherFailedError`` when the endpoint fails for more than a
-    tenth of the items: what was answered is kept, and the next run pays for the rest only."""
+    """Instructions for the documents, and those that are made of them in these ``ways``
+    (``settings.EVOLVE``; checked by ``embed``), within the model's budget; ``say`` is told what all
+    of it may cost before the first call. Raises ``TeacherFailedError`` when the endpoint fails for
+    more than a tenth of the items: what was answered is kept, and the next run pays for the rest
+    only."""
     wanted = items(documents)
     prompts = [_prompt(item) for item in wanted]
-    cost = model.estimate(prompts)
+    cost = model.estimate([*prompts, *_foreseen(model, wanted, prompts, ways)])
     say(f"the teacher is asked {_told(cost)} at most; {_told(model.spent())} so far")
     rows: list[InstructSample] = []
     left_out: list[str] = []
-    kinds: Counter[str] = Counter()
+    failures: list[Failure] = []
     for item, reply in zip(wanted, model.answer(prompts), strict=True):
         if isinstance(reply, Failure):
-            kinds[reply.kind] += 1
+            failures.append(reply)
             left_out.append(f"The teacher, {item.document.title}, {item.name}: {reply.because}")
         else:
             rows.append(_row(item, reply, model.model))
-    failing = sum(kinds[kind] for kind in FAILING)
-    if failing > MOST_FAILING * len(wanted):
+    _raise_if_failing(model, failures, len(wanted))
+    if ways and embed:
+        base = [row for row in rows if row.kind in EVOLVED]
+        titles = {document.id: document.title for document in documents}
+        further = evolve.evolve(model, base, titles, ways, embed)
+        _raise_if_failing(model, further.failures, len(base) * len(ways))
+        rows, left_out = [*rows, *further.rows], [*left_out, *further.left_out]
+    return Taught(rows, left_out, model.spent())
+
+
+def _raise_if_failing(model: ChatModel, failures: Sequence[Failure], asked: int) -> None:
+    failing = [failure for failure in failures if failure.kind in FAILING]
+    if len(failing) > MOST_FAILING * asked:
         raise TeacherFailedError(
             f"the teacher {model.model}",
-            f"it failed for {failing} of {len(wanted)} items ({left_out[0].rpartition(': ')[2]})",
+            f"it failed for {len(failing)} of {asked} items ({failing[0].because})",
             "Look at its endpoint and key and run again; nothing is paid twice",
         )
-    return Taught(rows, left_out, model.spent())
+
+
+def _foreseen(
+    model: ChatModel, wanted: Sequence[Item], prompts: Sequence[Prompt], ways: Sequence[str]
+) -> list[Prompt]:
+    """What will be asked of the instructions: of those that are not written yet, the longest that
+    they may be, another one for each."""
+    if not ways:
+        return []
+    found: list[Prompt] = []
+    for item, reply in zip(wanted, model.known(prompts), strict=True):
+        if item.name in EVOLVED:
+            text = reply.parsed.text if reply else item.name + "x" * int(MAX_TOKENS * PER_TOKEN)
+            found += evolve.prompts(ways, item.document.title, item.answer, text)
+    return found
 
 
 def _prompt(item: Item) -> Prompt:
@@ -167,13 +200,12 @@ def _prompt(item: Item) -> Prompt:
 
 def _schema(item: Item) -> Any:
     """``Written``, with what this item forbids: too many words, or the author's own."""
-    taken = set(ngrams(words(item.answer), 6))
 
     def check(cls: type, text: str) -> str:
         count = length(text)
         if count > item.kind.most:
             raise ValueError(f"it has {count} words, and may have {item.kind.most}")
-        if not taken.isdisjoint(ngrams(words(text), 6)):
+        if quotes(text, item.answer):
             raise ValueError("it quotes the passage")
         return " ".join(text.split()) if item.name != "whole" else text.strip()
 

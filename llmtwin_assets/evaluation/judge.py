@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel
 
-from llmtwin_assets.evaluation.agreement import share
+from llmtwin_assets.agreement import share
 from resources.chat_model import Failure, Prompt, Reply
 
 EXCERPTS = 2

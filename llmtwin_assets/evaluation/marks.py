@@ -17,7 +17,7 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
-from llmtwin_assets.evaluation.agreement import share
+from llmtwin_assets.agreement import share
 from llmtwin_assets.evaluation.figures import BASE, FEW_SHOT, HELD_OUT, SFT, TWIN
 from llmtwin_assets.evaluation.intervals import interval
 from llmtwin_assets.evaluation.judge import CHANCE, LONGEST, Answers, shuffled

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
+from llmtwin_assets.agreement import agreement, interval
 from llmtwin_assets.evaluation import judge, marks
-from llmtwin_assets.evaluation.agreement import agreement, interval
 from resources.addresses import shown
 from resources.chat_model import ChatModel, Cost, Failure, raise_if_silent
 

@@ -8,8 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from llmtwin_assets import prompts
-from llmtwin_assets.evaluation import general
+from llmtwin_assets import probes, prompts
 from llmtwin_assets.evaluation.contexts import Contexts
 from llmtwin_assets.records import InstructSample
 from llmtwin_assets.training import canaries, held_out, models, script
@@ -84,9 +83,9 @@ class System:
         heads = [self._head(sample) for sample in asked]
         found["texts"] = self._write(heads, "answers", int(script.field(self.spec, "tokens")))
         if probed:
-            heads = [self._ask(instruction.text) for instruction in general.INSTRUCTIONS]
+            heads = [self._ask(instruction.text) for instruction in probes.INSTRUCTIONS]
             replies = self._write(heads, "instructions", REPLY, temperature=0.0)
-            found["followed"] = general.followed(replies)
+            found["followed"] = probes.followed(replies)
         return found
 
     @property
@@ -112,7 +111,7 @@ class System:
 
     def _probe(self) -> Measured:
         """What plain prose costs it, and what it can recite."""
-        prose = general.prose()
+        prose = probes.prose()
         nats, tokens = self._nats([self._bos] * len(prose), prose, "paragraphs")
         seed = int(self.spec.get("seed", 0))
         planted = canaries.planted(int(self.spec.get("canaries", 0)), seed)

@@ -13,10 +13,6 @@ from resources.errors import LlmTwinError
 FILES = ("*.safetensors", "*.json", "*.jinja", "*.txt", "*.model", "README.md")
 
 
-class NoRepositoryError(LlmTwinError):
-    """No repository is named to push to."""
-
-
 class TwinMovedOnError(LlmTwinError):
     """The checkpoint that a serving twin was made of is not stored any more."""
 
@@ -24,14 +20,10 @@ class TwinMovedOnError(LlmTwinError):
 def push(artifacts: ArtifactStore, author: str, repository: str) -> tuple[str, str]:
     """Upload the twin that serves ``author``; returns repository and revision.
 
-    ``{author}`` in ``repository`` stands for the author. Raises ``NoRepositoryError``,
+    ``{author}`` in ``repository`` stands for the author. Raises ``hub.NoRepositoryError``,
     ``TwinMovedOnError``, ``endpoint.NoTwinError`` and ``hub.PushRefusedError``.
     """
-    if not repository:
-        raise NoRepositoryError(
-            author, "there is no repository to push to", "Set LLMTWIN_HUB_REPOSITORY, or give --to"
-        )
-    name = repository.replace("{author}", author)
+    name = hub.repository_of(author, repository, "LLMTWIN_HUB_REPOSITORY")
     return name, hub.push(files(artifacts, author), name, "A twin that passed its gates")
 
 

@@ -16,6 +16,7 @@ from typing import Any
 import dagster as dg
 
 from llmtwin_assets.authors import AuthorsFile
+from llmtwin_assets.datasets import marking
 from llmtwin_assets.datasets.assets import instruct_dataset, learned, read_samples
 from llmtwin_assets.features.assets import cleaned_documents, read_documents
 from llmtwin_assets.records import Document, PreferenceSample, to_frame
@@ -26,6 +27,7 @@ from llmtwin_assets.training.recipes import Recipe, from_mapping, recipe
 from llmtwin_assets.training.sample import whole_lines
 from resources import base_model as base_models
 from resources.artifacts import ArtifactStore, Version, link_files, sha256
+from resources.chat_model import open_chat_model
 from resources.compute import Compute
 from resources.interactions import Interactions
 
@@ -162,6 +164,7 @@ def preference_dataset(
     registry: dg.ResourceParam[AuthorsFile],
     compute: dg.ResourceParam[Compute],
     interactions: dg.ResourceParam[Interactions],
+    settings: dg.ResourceParam[Settings],
     artifacts: dg.ResourceParam[ArtifactStore],
 ) -> dg.MaterializeResult:
     """The author's text over what their own fine-tuned model wrote for the same instruction, or
@@ -177,6 +180,9 @@ def preference_dataset(
         "pairs": [plan.preference_pairs, plan.preference_tokens],
         "file": sha256(preferences.given(config.pairs_file)) if config.pairs_file else "",
     }
+    judge = open_chat_model("LLMTWIN_MARKS", settings.home / "marks" / f"{step.author}.sqlite")
+    if judge is not None:
+        inputs["marks"] = [marking.VERSION, judge.url, judge.model, judge.budget]
 
     documents = read_documents(step.input("cleaned_documents"))
 
@@ -200,6 +206,10 @@ def preference_dataset(
             if config.pairs_file
             else on_policy()
         )
+        if judge is not None and data.facts.get("judge_believed"):
+            asked = [(row.instruction, row.chosen, row.rejected) for row in rows]
+            rows, down = preferences.marked(rows, marking.of_two(judge, asked, context.log.info))
+            dropped = [*dropped, *down]
         held_out = [document.text for document in documents if document.split == "held-out"]
         said, unsaid = readers.pairs(feedback, held_out, len(rows), plan.preference_tokens)
         return _save_pairs(folder, [*rows, *said], [*dropped, *unsaid], documents)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from llmtwin_assets.datasets import quality
 from llmtwin_assets.features.words import first_words, length, ngrams, words
 from llmtwin_assets.records import Document, InstructSample, PreferenceSample, content_id
 from resources.errors import LlmTwinError
@@ -67,6 +68,23 @@ def pairs(
             dropped.append(Dropped(sample.instruction, chosen, rejected, reason))
         elif len(made) < count:
             made.append(_pair(sample, chosen, rejected))
+    return made, dropped
+
+
+def marked(pairs: Sequence[PreferenceSample], marks: Sequence[tuple[float, float] | None]) -> Found:
+    """The pairs, and those whose chosen text has low marks, or much lower ones than the rejected
+    text (``quality.LEAST_MARK``, ``WORST_MARK``). Pairs without marks (chosen, rejected) stay."""
+    made: list[PreferenceSample] = []
+    dropped: list[Dropped] = []
+    for pair, given_ in zip(pairs, marks, strict=True):
+        chosen, rejected = given_ or (quality.LEAST_MARK, quality.LEAST_MARK)
+        reason = "low marks" if chosen < quality.LEAST_MARK else None
+        if rejected - chosen > quality.WORST_MARK:
+            reason = "the rejected text has better marks"
+        if reason:
+            dropped.append(Dropped(pair.instruction, pair.chosen, pair.rejected, reason))
+        else:
+            made.append(pair)
     return made, dropped
 
 

@@ -10,8 +10,9 @@ import pytest
 from typer.testing import CliRunner
 
 from llmtwin_assets.cli import app
-from llmtwin_assets.datasets import review
+from llmtwin_assets.datasets import marking, review
 from llmtwin_assets.datasets.assets import read_samples, read_table
+from llmtwin_assets.datasets.card import render
 from llmtwin_assets.datasets.quality import DROPPED, SAMPLES
 from llmtwin_assets.overview import FEATURES
 from llmtwin_assets_tests.chat_server import ChatServer, serving
@@ -135,13 +136,56 @@ def test_a_teacher_is_asked_when_one_is_set(world: World, monkeypatch: pytest.Mo
         names = sorted(set(messages[1]["content"].split()[-40:]))[::6]
         return json.dumps({"text": f"{messages[1]['content'][:20]} of {' '.join(names)}"})
 
-    with serving(ChatServer(answer)) as url:
+    def evolve(messages: list[dict[str, str]]) -> str:
+        if "Request: " not in messages[1]["content"]:
+            return answer(messages)
+        passage = messages[1]["content"].partition("Passage:\n\n")[2]
+        said = {"answered_by": passage.partition(".")[0]}
+        return json.dumps(said | {"text": " ".join(sorted(set(passage.split()))[::2][:20])})
+
+    with serving(ChatServer(evolve)) as url:
         monkeypatch.setenv("LLMTWIN_TEACHER_URL", url)
         monkeypatch.setenv("LLMTWIN_TEACHER_PRICES", "1,2")
         version = made(world)
+        world.configure(evolve=("depth",))
+        evolved = made(world)
     kinds = set(read_table(version, SAMPLES)["kind"])
     assert {"explain", "answer", "rewrite", "whole"} < kinds
     figures = version.facts["figures"]
     assert figures["teacher: calls so far"] == 7 * (4 * 3 + 1)
     assert figures["teacher: cost so far"] > 0
     assert (world.settings.home / "teacher" / "ada.sqlite").exists()
+    assert evolved.digest != version.digest
+    assert evolved.facts["figures"]["evolved in depth"] > 10
+    assert "of" in read_table(evolved, SAMPLES).filter(pl.col("evolved") != "")["evolved"][0]
+
+
+def test_a_judge_marks_what_is_kept_and_its_marks_are_on_the_page_and_the_card(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [each for each in read_samples(made(world)) if each.split == "train"]
+    answers = {each.instruction: each.answer for each in rows}
+
+    def answer(messages: list[dict[str, str]]) -> str:
+        asked = messages[0]["content"].partition("Request: ")[2]
+        request, _, text = asked.partition("\n\nText:\n")
+        mark = 1 if request == rows[0].instruction else 4
+        return json.dumps(
+            dict.fromkeys(("helpful", "fit"), mark if answers[request] == text else 1)
+        )
+
+    with serving(ChatServer(answer)) as url:
+        monkeypatch.setenv("LLMTWIN_MARKS_URL", url)
+        version = made(world)
+        assert rebuilt(world.materialise("ada", MADE))["instruct_dataset"] is False
+    figures = version.facts["figures"]
+    assert figures["marked"] == len(rows)
+    assert version.facts["judge_believed"]
+    assert figures["dropped: low marks"] == 1
+    assert figures["marks: calls so far"] == len(rows) + marking.PLANTED
+    page = version.file("report.html").read_text("utf-8")
+    assert "low marks (1)" in page
+    assert "marked 4.0 of 4" in page
+    card = render("Ada", version.digest, version.facts, [], {})
+    assert "| low marks | 1 |" in card
+    assert f"| marked | {len(rows)} |" in card

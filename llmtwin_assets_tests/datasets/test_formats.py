@@ -98,6 +98,21 @@ def test_an_answer_in_the_authors_words_is_the_authors_and_any_other_general(
     assert (general.origin, general.kind, general.split) == ("general", "general", "train")
 
 
+def test_answers_are_found_where_they_first_stand_whatever_else_begins_like_them() -> None:
+    first = "Größe zählt. Es war einmal ein Haus am See, das niemand kannte."
+    documents = [document(1, first), document(2, f"Vorher. {first} Und dann kam der Herbst.")]
+    inner, later = first[3:40], "Es war einmal ein Haus am See, das niemand kannte. Und dann"
+    longer = first + " Und dann fiel Schnee."
+    found = given.spans([first, inner, later, longer, "", "am", first], documents)
+    assert {answer: (each.id, at) for answer, (each, at) in found.items()} == {
+        first: ("d1", 0),
+        inner: ("d1", 3),
+        later: ("d2", documents[1].text.index(later)),
+        "am": ("d1", first.index("am")),
+    }
+    assert given.spans([first], []) == given.spans([], documents) == {}
+
+
 def test_text_without_an_instruction_gets_one(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     path.write_text(ROWS[1].answer + "\n\n12 34")

@@ -48,7 +48,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny_model.build(tmp_path_factory.mktemp("tiny"))
 
 
-def _run(code: str, url: str, home: Path, *arguments: str, token: str = TOKEN) -> str:
+def run(code: str, url: str, home: Path, *arguments: str, token: str = TOKEN) -> str:
     environment = {
         **os.environ,
         "HF_ENDPOINT": url,
@@ -74,7 +74,7 @@ def _run(code: str, url: str, home: Path, *arguments: str, token: str = TOKEN) -
 def test_a_model_comes_back_as_it_went_up_by_its_revision(
     loopback: Hub, model: Path, tmp_path: Path
 ) -> None:
-    said = json.loads(_run(PUSH, loopback.url, tmp_path, str(model), "me/my-twin"))
+    said = json.loads(run(PUSH, loopback.url, tmp_path, str(model), "me/my-twin"))
     revision = said["revision"]
     assert loopback.private == {"me/my-twin": True}
     assert (
@@ -82,16 +82,16 @@ def test_a_model_comes_back_as_it_went_up_by_its_revision(
         == (model / "model.safetensors").read_bytes()
     )
     folder = Path(
-        _run(PULL, loopback.url, tmp_path, f"me/my-twin@{revision}", str(tmp_path / "cache"))
+        run(PULL, loopback.url, tmp_path, f"me/my-twin@{revision}", str(tmp_path / "cache"))
     )
     for path in model.iterdir():
         assert (folder / path.name).read_bytes() == path.read_bytes()
 
 
 def test_a_pinned_revision_stays_what_it_was(loopback: Hub, model: Path, tmp_path: Path) -> None:
-    first = json.loads(_run(PUSH, loopback.url, tmp_path, str(model), "me/my-twin"))["revision"]
+    first = json.loads(run(PUSH, loopback.url, tmp_path, str(model), "me/my-twin"))["revision"]
     loopback.commits["f" * 40] = {**loopback.commits[first], "config.json": b"{}"}
-    folder = _run(PULL, loopback.url, tmp_path, f"me/my-twin@{first}", str(tmp_path / "cache"))
+    folder = run(PULL, loopback.url, tmp_path, f"me/my-twin@{first}", str(tmp_path / "cache"))
     assert (Path(folder) / "config.json").read_bytes() == (model / "config.json").read_bytes()
 
 
@@ -103,7 +103,7 @@ def test_a_refused_push_says_why_and_what_to_do(
     token = "hf_wrong" if what == "token" else TOKEN
     url = "http://127.0.0.1:9" if what == "connection" else loopback.url
     name = "not a name" if what == "name" else "me/my-twin"
-    said = json.loads(_run(PUSH, url, tmp_path, str(model), name, token=token))["refused"]
+    said = json.loads(run(PUSH, url, tmp_path, str(model), name, token=token))["refused"]
     assert {"token": "401", "commit": "403", "name": "owner/name", "connection": "failed"}[
         what
     ] in said

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from llmtwin_assets.serving import endpoint, publish
+from resources import hub
 from resources.artifacts import ArtifactStore
 
 MADE = {"base": "b1", "data": "d1"}
@@ -61,5 +62,5 @@ def test_an_author_without_a_twin_has_nothing_to_push(store: ArtifactStore) -> N
 
 
 def test_a_push_needs_a_repository(store: ArtifactStore) -> None:
-    with pytest.raises(publish.NoRepositoryError, match="LLMTWIN_HUB_REPOSITORY"):
+    with pytest.raises(hub.NoRepositoryError, match="LLMTWIN_HUB_REPOSITORY"):
         publish.push(store, "ada", "")

@@ -15,6 +15,7 @@ from llmtwin_assets.training.preferences import (
     fault,
     from_file,
     given,
+    marked,
     pairs,
 )
 from llmtwin_assets_tests.writing import paragraph
@@ -143,3 +144,15 @@ def test_a_file_of_pairs_that_is_no_text_is_refused(tmp_path: Path) -> None:
     (tmp_path / "pairs.jsonl").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(NoPairsFileError, match="UTF-8"):
         from_file(tmp_path / "pairs.jsonl", [document(1)], 4)
+
+
+def test_pairs_that_a_judge_marks_down_are_dropped_and_the_others_stay() -> None:
+    texts = {f"s{n}": paragraph(random.Random(100 + n), 3) for n in range(5)}
+    rows = pairs([sample(n) for n in range(5)], texts, 9, 60)[0]
+    marks = [(4.0, 2.0), (2.0, 1.0), (2.5, 4.0), (3.0, 4.0), None]
+    kept, dropped = marked(rows, marks)
+    assert kept == [rows[0], rows[3], rows[4]]
+    assert {each.chosen: each.reason for each in dropped} == {
+        rows[1].chosen: "low marks",
+        rows[2].chosen: "the rejected text has better marks",
+    }

@@ -5,7 +5,7 @@ The prose is Python's own reference topics, which come with every installation; 
 ours, and a rule tells whether a reply follows each (as in Zhou et al. 2023, "Instruction-following
 evaluation for large language models", arXiv 2311.07911, which also holds that a rule beats a judge
 where a rule will do). Small models follow few of them: what counts is the change from the base
-model. Models are not known here.
+model. Nothing of it may be trained on. Models are not known here.
 """
 
 import importlib
@@ -38,6 +38,11 @@ def prose() -> list[str]:
         )
     )
     return [found[index * len(found) // PARAGRAPHS] for index in range(PARAGRAPHS)]
+
+
+def texts() -> list[str]:
+    """All that is asked: the paragraphs, then the instructions."""
+    return [*prose(), *(instruction.text for instruction in INSTRUCTIONS)]
 
 
 def followed(replies: Sequence[str]) -> float:

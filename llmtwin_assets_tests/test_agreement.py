@@ -1,6 +1,6 @@
 import pytest
 
-from llmtwin_assets.evaluation.agreement import agreement, interval, share
+from llmtwin_assets.agreement import agreement, interval, share
 
 # K. Krippendorff, Computing Krippendorff's Alpha-Reliability (2011), example C: four observers,
 # twelve units, values missing.
