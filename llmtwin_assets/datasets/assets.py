@@ -21,7 +21,7 @@ from llmtwin_assets.records import Document, InstructSample, from_frame, to_fram
 from llmtwin_assets.settings import Settings
 from llmtwin_assets.steps import Facts, Step, author_asset, read_table, save_plots, save_table
 from resources.artifacts import ArtifactStore, Version, sha256
-from resources.chat_model import open_chat_model
+from resources.chat_model import ChatModel, open_chat_model
 from resources.embedder import Embedder
 from resources.interactions import Interactions
 
@@ -63,6 +63,7 @@ def instruct_dataset(
     judge = open_chat_model("LLMTWIN_MARKS", settings.home / "marks" / f"{step.author}.sqlite")
     if judge is not None:
         inputs["marks"] = [marking.VERSION, judge.url, judge.model, judge.budget]
+    say = context.log.info
 
     def build(folder: Path) -> Facts:
         documents, before = read_documents(cleaned), step.previous()
@@ -72,9 +73,7 @@ def instruct_dataset(
         known = _candidates(before) if before and unchanged else []
         candidates = instruct.candidates(documents, unchanged, known)
         more, wrong = given.rows(file, documents) if file else ([], [])
-        say = context.log.info
         told: dict[str, float] = {}
-        believed = False
         if model is not None:
             taught = teacher.teach(model, documents, say, settings.evolve, embedder.embed)
             more, wrong = [*taught.rows, *more], [*taught.left_out, *wrong]
@@ -85,19 +84,17 @@ def instruct_dataset(
         found = review.settled(found, decisions)
         found = quality.capped(found, given.GENERAL, given.GENERAL_SHARE)
         told |= review.counts(found, decisions)
-        if judge is not None:
-            judged = found.kept.filter(split="train", reviewed="")  # people outrank it
-            marks = marking.mark(judge, from_frame(InstructSample, judged), say)
+        marks = _marks(judge, found, say) if judge is not None else None
+        if marks is not None:
             found = quality.marked(found, marks.marks)
             wrong = [*wrong, *filter(None, [marks.because])]
             told |= marks.figures()
-            believed = not marks.because
         if more or wrong:
             told |= {"given": len(more), "could not be used": len(wrong)}
         facts = _save(folder, documents, found, wrong)
         facts["figures"] |= told
         made = {"made_of": cleaned.digest, "code": instruct.VERSION}
-        return facts | made | {"judge_believed": believed}
+        return facts | made | {"judge_believed": marks is not None and not marks.because}
 
     return step.publish(inputs, build)
 
@@ -111,6 +108,12 @@ def learned(version: Version) -> str:
     """Names what there is to learn in a version: it stays when only what is said of the rows has
     changed, as when a reviewer accepts them."""
     return str(version.facts.get("learned", version.digest))
+
+
+def _marks(judge: ChatModel, found: quality.Judged, say: marking.Say) -> marking.Marked:
+    """What the judge says of the rows to train on that nobody has reviewed: people outrank it."""
+    rows = found.kept.filter(split="train", reviewed="")
+    return marking.mark(judge, from_frame(InstructSample, rows), say)
 
 
 def _candidates(version: Version) -> list[InstructSample]:
