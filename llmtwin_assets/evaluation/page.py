@@ -53,7 +53,9 @@ def _gates(verdicts: Mapping[str, Verdict]) -> Iterator[str]:
     if shut:
         yield (
             f"<p>No: {shut} of {len(verdicts)} gates {'is' if shut == 1 else 'are'} shut. A twin "
-            "that serves already goes on serving. What to do stands with each shut gate.</p>"
+            "that serves already goes on serving. What to do stands with each shut gate: another "
+            "training is another recipe (<code>llmtwin recipes</code> lists them), more writing is "
+            "another source in <code>authors.yaml</code>.</p>"
         )
     else:
         yield f"<p>Yes: all {len(verdicts)} gates are open.</p>"
