@@ -33,7 +33,7 @@ from llmtwin_assets.evaluation.figures import UNTRAINED, figures
 from llmtwin_assets.evaluation.measure import ANSWERS, MEASURED, read_answers
 from llmtwin_assets.features.assets import read_documents
 from llmtwin_assets.retrieval.deployed import deployed_steps
-from llmtwin_assets.settings import from_environment
+from llmtwin_assets.settings import Settings, from_environment
 from llmtwin_assets.training import models
 from llmtwin_assets.training.recipes import from_mapping
 from resources import base_model
@@ -70,8 +70,8 @@ class Cost:
 class Report:
     """One author's report, part by part, in a directory of its own."""
 
-    def __init__(self, home: Path, author: str, folder: Path) -> None:
-        self.settings = from_environment({"LLMTWIN_HOME": str(home)})
+    def __init__(self, settings: Settings, author: str, folder: Path) -> None:
+        self.settings = settings
         self.artifacts = open_artifacts(self.settings.artifacts_url)
         self.author, self.folder = author, folder
         self.name = AuthorsFile(self.settings.authors_file).read().author(author).name
@@ -142,7 +142,8 @@ def main() -> None:
     results: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as directory:
         folder = Path(directory)
-        report = Report(options.home.resolve(), options.author, folder)
+        settings = from_environment({**os.environ, "LLMTWIN_HOME": str(options.home.resolve())})
+        report = Report(settings, options.author, folder)
         began = Cost.now()
         report.contexts()
         found = Cost.now()
