@@ -125,4 +125,6 @@ def _progress(pairs: "Pairs", made: "Made") -> str:
     counts = pairs.progress(made)
     done = len(pairs.all) - counts[reviewing.UNREVIEWED]
     said = ", ".join(f"{counts[verdict]} {verdict}" for verdict in verdicts.VERDICTS)
-    return f"{done} of {len(pairs.all)} reviewed: {said}."
+    gone = pairs.elsewhere(made)
+    also = f" {gone} more decisions are about pairs that are not here now." if gone else ""
+    return f"{done} of {len(pairs.all)} reviewed: {said}.{also}"

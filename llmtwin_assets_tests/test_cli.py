@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from llmtwin_assets.cli import app
+from llmtwin_assets.cli import app, service
 from llmtwin_assets.console import shortened
 from llmtwin_assets.overview import CORPUS
-from llmtwin_assets.settings import PROJECT
+from llmtwin_assets.settings import PROJECT, from_environment
 from llmtwin_assets_tests.corpus.exports import medium, zipped
 from llmtwin_assets_tests.corpus.test_feeds import item, rss, xml
 from llmtwin_assets_tests.git_server import Work
@@ -132,6 +132,16 @@ def test_a_taken_port_is_named_with_another_to_try(run) -> None:
         said = run("serve", "--port", str(port)).stderr
     assert f"port {port}: something else listens on it" in said
     assert f"--port {port + 2}" in said
+
+
+def test_where_to_ask_and_where_to_review_is_told_once_the_service_answers(run) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    _, ready = service(from_environment(), "127.0.0.1", port)
+    page = f"http://127.0.0.1:{port}"
+    told = f"Ask your twin: {page}\nReview what it learns from: {page}/review"
+    assert ready == {f"{page}/healthz": told}
 
 
 def test_a_public_address_needs_a_key(run) -> None:

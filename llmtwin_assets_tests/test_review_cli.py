@@ -15,7 +15,8 @@ from llmtwin_assets.datasets.reviewing import Pairs
 from llmtwin_assets.records import Document
 from llmtwin_assets.settings import PROJECT, Settings, from_environment
 from llmtwin_assets_tests.serving.world import add_documents, add_pairs
-from llmtwin_assets_tests.writing import authors_yaml, essay
+from llmtwin_assets_tests.writing import authors_yaml, essay, write_essays
+from resources.artifacts import open_artifacts
 from resources.interactions import open_interactions
 
 HOSTILE = "Essay \x1b[31m in red \u202e"
@@ -85,6 +86,22 @@ def test_pairs_are_decided_about_in_a_terminal(
     assert f"3 of {len(ids)} reviewed: 1 accepted, 1 edited, 1 rejected." in shown
     assert "\x1b" not in shown.replace("\x1b[?2004h", "").replace("\x1b[?2004l", "").strip()
     assert "\u202e" not in shown
+
+
+def test_pairs_are_made_to_be_read_and_nothing_is_trained(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("DAGSTER_HOME")
+    write_essays(tmp_path / "essays", 8)
+    authors_yaml(tmp_path / "authors.yaml", ada=tmp_path / "essays", bob=tmp_path)
+    made = CliRunner().invoke(app, ["dataset", "make", "ada"])
+    assert "The training data of ada is ready" in made.stdout, made.output
+    told = CliRunner().invoke(app, ["dataset", "review", "ada"]).stdout
+    store = open_artifacts(settings.artifacts_url)
+    data = store.current("ada", "instruct_dataset")
+    assert data is not None
+    assert f"0 of {data.facts['rows']} reviewed" in told
+    assert store.authors("sft_checkpoint") == []
 
 
 def test_over_a_pipe_pairs_are_shown_and_nothing_is_decided(

@@ -63,6 +63,11 @@ class Pairs:
         found = Counter(status(pair, made) for pair in self.all)
         return {each: found[each] for each in STATUSES}
 
+    def elsewhere(self, made: Made) -> int:
+        """How many pairs were decided about that are not here: their text has changed or gone, or
+        a rule drops them. The decisions are kept, and hold when they come back."""
+        return len(made.keys() - {pair.id for pair in self.all})
+
     def checked(self, pair: Pair, instruction: str, made: Made) -> str:
         """An edited instruction as it is stored; raises ``BadInstructionError`` for one that breaks
         a rule of the data set, or is the instruction of another pair."""

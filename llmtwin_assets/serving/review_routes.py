@@ -1,6 +1,7 @@
 """The routes of the review page: which authors have pairs, an author's pairs, and decisions about
 them. What a decision is worth is decided in ``datasets``; nothing is made of it here."""
 
+import threading
 from collections import Counter, OrderedDict
 from itertools import dropwhile, islice
 from typing import Annotated, Any
@@ -25,16 +26,18 @@ class Opened:
 
     def __init__(self) -> None:
         self._kept: OrderedDict[tuple[str, str, str], reviewing.Pairs] = OrderedDict()
+        self._lock = threading.Lock()
 
     def pairs(self, twin: Twin) -> reviewing.Pairs:
         """What there is to review of an author; raises ``ApiError`` (404)."""
         data, documents = twin.data_set()
         key = (twin.author, data.digest, documents.digest)
         found = self._kept.get(key) or reviewing.open_pairs(data, documents)
-        self._kept[key] = found
-        self._kept.move_to_end(key)
-        while len(self._kept) > KEPT:
-            self._kept.popitem(last=False)
+        with self._lock:
+            self._kept[key] = found
+            self._kept.move_to_end(key)
+            while len(self._kept) > KEPT:
+                self._kept.popitem(last=False)
         return found
 
 
@@ -74,6 +77,7 @@ def add_review_routes(app: FastAPI, service: Service) -> None:
             "name": twin.name,
             "version": found.version,
             "progress": found.progress(made),
+            "elsewhere": found.elsewhere(made),
             "kinds": dict(sorted(Counter(pair.row.kind for pair in found.all).items())),
             "topics": dict(sorted(Counter(p.topic for p in found.all if p.topic).items())),
             "found": len(chosen),

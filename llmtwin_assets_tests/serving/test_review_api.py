@@ -99,6 +99,9 @@ def test_decisions_are_stored_shown_and_counted(office: Office) -> None:
     reason = "dull; ask me at ada@lovelace.example"
     told = office.decide(ids[2], verdict="rejected", reason=reason).json()
     assert told["pair"]["decisions"][0]["reason"] == "dull; ask me at [e-mail]"
+    store = open_interactions(office.settings.interactions_url)
+    store.add_decision({"author": "ada", "pair": "gone", "verdict": "accepted"})
+    assert office.get().json()["elsewhere"] == 1
     counts = {key: told["progress"][key] for key in ("accepted", "edited", "rejected")}
     assert counts == {"accepted": 1, "edited": 1, "rejected": 1}
     unreviewed = office.get(status="unreviewed", limit=200).json()
@@ -106,8 +109,8 @@ def test_decisions_are_stored_shown_and_counted(office: Office) -> None:
     # After a pair that the filter no longer lets through, the list goes on where it stood.
     after = office.get(status="unreviewed", after=ids[1], limit=1).json()["pairs"]
     assert after[0]["id"] == office.pairs.all[3].id
-    stored = open_interactions(office.settings.interactions_url).decisions("ada")
-    assert stored.keys() == set(ids)
+    stored = store.decisions("ada")
+    assert stored.keys() == {*ids, "gone"}
     assert stored[ids[1]][0]["answer"] == office.pairs.all[1].row.answer
 
 

@@ -5,6 +5,7 @@ import { Problem, authorPath, json, key } from "./api.js";
 import { announce, byId, make } from "./dom.js";
 import { drawPair, drawProgress } from "./pair.js";
 import { askForKey, problemBox } from "./panels.js";
+import { counted } from "./text.js";
 
 const AUTHOR = "llmtwin.author"; // remembered by the page to ask on too
 const FILTERS = ["status", "kind", "topic"];
@@ -105,6 +106,8 @@ async function load() {
       offer(name, Object.entries(counts).map(([each, count]) => [each, `${each} (${count})`]), "all");
     }
     drawProgress(found.progress);
+    byId("elsewhere").textContent = found.elsewhere
+      ? `${counted(found.elsewhere, "more decision")} about pairs that are not here now` : "";
     draw();
   } catch (error) {
     notice(problemBox(error, { retry: load, otherKey: enterKey }));
