@@ -152,8 +152,8 @@ def push(
     """
     with refusals():
         from llmtwin_assets.datasets import checks
-        from llmtwin_assets.datasets.assets import SAMPLES
         from llmtwin_assets.datasets.push import push as upload
+        from llmtwin_assets.datasets.quality import SAMPLES
         from llmtwin_assets.steps import JUDGES, read_table
         from resources import hub
         from resources.documents import open_documents

@@ -118,7 +118,7 @@ class ChatModel:
     def known(self, prompts: Sequence[Prompt]) -> list[Reply | None]:
         """The replies that are kept, for each prompt; None for what was not answered before."""
         with self._kept() as kept:
-            return [_usable(kept, self._name(prompt), prompt) for prompt in prompts]
+            return [kept_reply(kept, self._name(prompt), prompt) for prompt in prompts]
 
     def spent(self) -> Cost:
         """What this endpoint has cost so far, over all runs that share the cache."""

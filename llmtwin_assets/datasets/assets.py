@@ -1,5 +1,6 @@
 """The instruct data set."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from llmtwin_assets.records import Document, InstructSample, from_frame, to_fram
 from llmtwin_assets.settings import Settings
 from llmtwin_assets.steps import Facts, Step, author_asset, read_table, save_plots, save_table
 from resources.artifacts import ArtifactStore, Version, sha256
-from resources.chat_model import open_chat_model
+from resources.chat_model import ChatModel, open_chat_model
 from resources.embedder import Embedder
 from resources.interactions import Interactions
 
@@ -46,21 +47,21 @@ def instruct_dataset(
     not worth keeping, or rejected in review, is stored beside them with its reason."""
     step = Step(context, artifacts)
     cleaned = step.input("cleaned_documents")
-    inputs: dict[str, Any] = {"documents": cleaned.digest}
     file = given.file(settings.pairs_file, step.author)
+    decisions = review.holding(interactions.decisions(step.author))
+    model = open_chat_model("LLMTWIN_TEACHER", settings.home / "teacher" / f"{step.author}.sqlite")
+    judge = open_chat_model("LLMTWIN_MARKS", settings.home / "marks" / f"{step.author}.sqlite")
+    inputs: dict[str, Any] = {"documents": cleaned.digest}
     if file is not None:
         inputs["file"] = sha256(file)
-    decisions = review.holding(interactions.decisions(step.author))
     if decisions:
         inputs["review"] = review.state(decisions)
     if settings.by_meaning:
         inputs["by meaning"] = [*settings.by_meaning, embedder.digest]
-    model = open_chat_model("LLMTWIN_TEACHER", settings.home / "teacher" / f"{step.author}.sqlite")
     if model is not None:
         inputs["teacher"] = [teacher.VERSION, model.url, model.model, model.budget]
         if settings.evolve:
             inputs["evolve"] = [*settings.evolve, embedder.digest]
-    judge = open_chat_model("LLMTWIN_MARKS", settings.home / "marks" / f"{step.author}.sqlite")
     if judge is not None:
         inputs["marks"] = [marking.VERSION, judge.url, judge.model, judge.budget]
 
@@ -72,10 +73,9 @@ def instruct_dataset(
         known = _candidates(before) if before and unchanged else []
         candidates = instruct.candidates(documents, unchanged, known)
         more, wrong = given.rows(file, documents) if file else ([], [])
-        say = context.log.info
         told: dict[str, float] = {}
-        believed = False
         if model is not None:
+            say = context.log.info
             taught = teacher.teach(model, documents, say, settings.evolve, embedder.embed)
             more, wrong = [*taught.rows, *more], [*taught.left_out, *wrong]
             told |= teacher.figures(taught)
@@ -84,18 +84,16 @@ def instruct_dataset(
         found = quality.judged(rows, held_out, settings.by_meaning, embedder.embed)
         found = review.settled(found, decisions)
         found = quality.capped(found, given.GENERAL, given.GENERAL_SHARE)
-        told |= review.counts(found, decisions)
-        if judge is not None:
-            judged = found.kept.filter(split="train", reviewed="")  # people outrank it
-            marks = marking.mark(judge, from_frame(InstructSample, judged), say)
+        marks = _marks(judge, found, context.log.info) if judge else None
+        if marks:
             found = quality.marked(found, marks.marks)
             wrong = [*wrong, *filter(None, [marks.because])]
             told |= marks.figures()
-            believed = not marks.because
         if more or wrong:
             told |= {"given": len(more), "could not be used": len(wrong)}
         facts = _save(folder, documents, found, wrong)
-        facts["figures"] |= told
+        facts["figures"] |= told | review.counts(found, decisions)
+        believed = marks is not None and not marks.because
         made = {"made_of": cleaned.digest, "code": instruct.VERSION}
         return facts | made | {"judge_believed": believed}
 
@@ -111,6 +109,12 @@ def learned(version: Version) -> str:
     """Names what there is to learn in a version: it stays when only what is said of the rows has
     changed, as when a reviewer accepts them."""
     return str(version.facts.get("learned", version.digest))
+
+
+def _marks(judge: ChatModel, found: quality.Judged, say: Callable[[str], None]) -> marking.Marked:
+    """What a judge says of the rows to train on that nobody has reviewed."""
+    rows = found.kept.filter(split="train", reviewed="")
+    return marking.mark(judge, from_frame(InstructSample, rows), say)
 
 
 def _candidates(version: Version) -> list[InstructSample]:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from llmtwin_assets import probes
 from llmtwin_assets.datasets import duplicates
 from llmtwin_assets.datasets.passages import FEWEST_WORDS, passages
-from llmtwin_assets.features.near_duplicates import runs_of
+from llmtwin_assets.features.runs import runs_of
 from llmtwin_assets.features.words import EIGHT, length, words
 
 if TYPE_CHECKING:

@@ -18,7 +18,8 @@ from llmtwin_assets.datasets.instruct import authored
 from llmtwin_assets.datasets.passages import Span, passages, quotes
 from llmtwin_assets.features.words import length
 from llmtwin_assets.records import Document, InstructSample, content_id
-from resources.chat_model import PER_TOKEN, ChatModel, Cost, Failure, Prompt, Reply
+from resources.chat_model import ChatModel, Cost, Failure, Prompt, Reply
+from resources.chat_prompts import PER_TOKEN
 from resources.errors import LlmTwinError
 
 VERSION = "teacher-1"
