@@ -1,5 +1,6 @@
 """The instruct data set."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -46,24 +47,23 @@ def instruct_dataset(
     not worth keeping, or rejected in review, is stored beside them with its reason."""
     step = Step(context, artifacts)
     cleaned = step.input("cleaned_documents")
-    inputs: dict[str, Any] = {"documents": cleaned.digest}
     file = given.file(settings.pairs_file, step.author)
+    decisions = review.holding(interactions.decisions(step.author))
+    model = open_chat_model("LLMTWIN_TEACHER", settings.home / "teacher" / f"{step.author}.sqlite")
+    judge = open_chat_model("LLMTWIN_MARKS", settings.home / "marks" / f"{step.author}.sqlite")
+    inputs: dict[str, Any] = {"documents": cleaned.digest}
     if file is not None:
         inputs["file"] = sha256(file)
-    decisions = review.holding(interactions.decisions(step.author))
     if decisions:
         inputs["review"] = review.state(decisions)
     if settings.by_meaning:
         inputs["by meaning"] = [*settings.by_meaning, embedder.digest]
-    model = open_chat_model("LLMTWIN_TEACHER", settings.home / "teacher" / f"{step.author}.sqlite")
     if model is not None:
         inputs["teacher"] = [teacher.VERSION, model.url, model.model, model.budget]
         if settings.evolve:
             inputs["evolve"] = [*settings.evolve, embedder.digest]
-    judge = open_chat_model("LLMTWIN_MARKS", settings.home / "marks" / f"{step.author}.sqlite")
     if judge is not None:
         inputs["marks"] = [marking.VERSION, judge.url, judge.model, judge.budget]
-    say = context.log.info
 
     def build(folder: Path) -> Facts:
         documents, before = read_documents(cleaned), step.previous()
@@ -75,6 +75,7 @@ def instruct_dataset(
         more, wrong = given.rows(file, documents) if file else ([], [])
         told: dict[str, float] = {}
         if model is not None:
+            say = context.log.info
             taught = teacher.teach(model, documents, say, settings.evolve, embedder.embed)
             more, wrong = [*taught.rows, *more], [*taught.left_out, *wrong]
             told |= teacher.figures(taught)
@@ -83,18 +84,18 @@ def instruct_dataset(
         found = quality.judged(rows, held_out, settings.by_meaning, embedder.embed)
         found = review.settled(found, decisions)
         found = quality.capped(found, given.GENERAL, given.GENERAL_SHARE)
-        told |= review.counts(found, decisions)
-        marks = _marks(judge, found, say) if judge is not None else None
-        if marks is not None:
+        marks = _marks(judge, found, context.log.info) if judge else None
+        if marks:
             found = quality.marked(found, marks.marks)
             wrong = [*wrong, *filter(None, [marks.because])]
             told |= marks.figures()
         if more or wrong:
             told |= {"given": len(more), "could not be used": len(wrong)}
         facts = _save(folder, documents, found, wrong)
-        facts["figures"] |= told
+        facts["figures"] |= told | review.counts(found, decisions)
+        believed = marks is not None and not marks.because
         made = {"made_of": cleaned.digest, "code": instruct.VERSION}
-        return facts | made | {"judge_believed": marks is not None and not marks.because}
+        return facts | made | {"judge_believed": believed}
 
     return step.publish(inputs, build)
 
@@ -110,8 +111,8 @@ def learned(version: Version) -> str:
     return str(version.facts.get("learned", version.digest))
 
 
-def _marks(judge: ChatModel, found: quality.Judged, say: marking.Say) -> marking.Marked:
-    """What the judge says of the rows to train on that nobody has reviewed: people outrank it."""
+def _marks(judge: ChatModel, found: quality.Judged, say: Callable[[str], None]) -> marking.Marked:
+    """What a judge says of the rows to train on that nobody has reviewed."""
     rows = found.kept.filter(split="train", reviewed="")
     return marking.mark(judge, from_frame(InstructSample, rows), say)
 
