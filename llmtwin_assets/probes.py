@@ -12,6 +12,7 @@ import importlib
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 PARAGRAPHS = 24
 SHORTEST, LONGEST = 250, 700  # characters of a paragraph
@@ -26,7 +27,8 @@ class Instruction:
     follows: Callable[[str], bool]
 
 
-def prose() -> list[str]:
+@cache
+def prose() -> tuple[str, ...]:
     """Paragraphs of plain prose, the same on every run of one Python version."""
     topics: dict[str, str] = importlib.import_module("pydoc_data.topics").topics
     found = list(
@@ -37,7 +39,7 @@ def prose() -> list[str]:
             if _is_prose(paragraph)
         )
     )
-    return [found[index * len(found) // PARAGRAPHS] for index in range(PARAGRAPHS)]
+    return tuple(found[index * len(found) // PARAGRAPHS] for index in range(PARAGRAPHS))
 
 
 def texts() -> list[str]:
