@@ -1,10 +1,15 @@
 """What an author more costs: Dagster's part of a run, and the whole chain.
 
-    python -m benchmarks.scale [--authors 1000] [--twins 2]
+    python -m benchmarks.scale [--authors 1000] [--others 1000] [--twins 2] [--postgres URL]
 
-- A backfill of so many authors over one asset that does nothing, one run per author in this
-  process: CPU-seconds in all, and per author. Once with Dagster's storage as it is here (SQLite
-  files below DAGSTER_HOME), once with it in memory; the difference is what the files cost.
+- A backfill over one asset that does nothing, one run per author in this process: CPU-milliseconds
+  per author, of this process, of its children and of the PostgreSQL server. Beside it Dagster's own
+  floor, which is the same with a bare asset of its own. With each storage of Dagster's runs and
+  events: SQLite as it is here (a file for every run below DAGSTER_HOME), SQLite in one file, a
+  PostgreSQL server of this machine (``--postgres``, an empty database), memory. And as one run over
+  all authors of a turn, which an asset can be made for that handles many at once. ``--authors`` are
+  made with the storage as it is here and in those runs, ``--others`` by each other system. Systems
+  take turns, ten each; the figure is the median of the turns.
 - The chain from sources to the endpoint for ``--twins`` authors, on a random model of two layers
   and generated essays: what is left of a run when its models are as good as free. CPU-seconds of
   this process and of the training processes, and the share that is neither inside the work of an
@@ -15,7 +20,10 @@ Nothing is cached between measures.
 
 import argparse
 import tempfile
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, closing
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import dagster as dg
@@ -32,7 +40,10 @@ from resources.artifacts import open_artifacts
 
 ESSAYS = 12  # of each author of the chain
 QUIET = {"loggers": {"console": {"config": {"log_level": "ERROR"}}}}
-EVERY = 100  # runs between two lines of progress
+TURNS = 10
+HERE, FLOOR = "SQLite, a file per run (as it is here)", "the same, a bare asset (Dagster's floor)"
+TOGETHER = "one run over all authors of a turn, SQLite"
+RANGE = ("dagster/asset_partition_range_start", "dagster/asset_partition_range_end")
 
 
 @author_asset("corpus", "1", set())
@@ -41,28 +52,122 @@ def nothing(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
     return dg.MaterializeResult()
 
 
-def backfill(instance: dg.DagsterInstance, authors: int) -> Cost:
-    """What one run per author costs, the loading of the job left out."""
-    names = [f"author-{number}" for number in range(authors)]
+@dg.asset(partitions_def=authors_partition)
+def bare() -> None:
+    """What costs nothing, without anything of ours."""
+
+
+@dg.asset(partitions_def=authors_partition, backfill_policy=dg.BackfillPolicy.single_run())
+def together() -> None:
+    """What costs nothing, for many authors at once."""
+
+
+def job_of(asset: dg.AssetsDefinition) -> dg.JobDefinition:
+    """The job of an asset, resolved."""
+    made = dg.define_asset_job("nothing_job", [asset.key])
+    definitions = dg.Definitions([asset], jobs=[made], executor=dg.in_process_executor)
+    return definitions.resolve_job_def("nothing_job")
+
+
+def backfill(instance: dg.DagsterInstance, names: Sequence[str], job: dg.JobDefinition) -> Cost:
+    """What one run per author costs."""
     instance.add_dynamic_partitions(str(authors_partition.name), names)
-    made = dg.define_asset_job("nothing_job", ["nothing"], partitions_def=authors_partition)
-    definitions = dg.Definitions([nothing], jobs=[made], executor=dg.in_process_executor)
-    job = definitions.resolve_job_def("nothing_job")
     with costing() as cost:
-        for number, name in enumerate(names):
+        for name in names:
             job.execute_in_process(instance=instance, partition_key=name, run_config=QUIET)
-            if number % EVERY == 0:
-                progress(f"{number} of {authors}")
     return cost
 
 
-def figures(cost: Cost, authors: int) -> dict[str, float]:
-    """Totals, and CPU-milliseconds per author."""
-    spent = cost.own + cost.children
+def range_run(instance: dg.DagsterInstance, names: Sequence[str], job: dg.JobDefinition) -> Cost:
+    """What one run over all authors costs."""
+    instance.add_dynamic_partitions(str(authors_partition.name), names)
+    tags = dict(zip(RANGE, (names[0], names[-1]), strict=True))
+    with costing() as cost:
+        job.execute_in_process(instance=instance, tags=tags, run_config=QUIET)
+    return cost
+
+
+def server_seconds(url: str) -> float:
+    """CPU-seconds so far of the PostgreSQL server on this machine, all its processes."""
+    import psutil
+    import psycopg2
+
+    with closing(psycopg2.connect(url.replace("+psycopg2", ""))) as connection:
+        server = psutil.Process(connection.get_backend_pid()).parent()
+        assert server is not None
+        told = [server, *server.children(recursive=True)]
+        times = [each.cpu_times() for each in told]
+    return sum(t.user + t.system + t.children_user + t.children_system for t in times)
+
+
+Turn = Callable[[Sequence[str]], float]
+
+
+def systems(stack: ExitStack, postgres: str | None) -> dict[str, Turn]:
+    """system -> CPU-seconds of a turn with these authors; instances live as long as ``stack``."""
+
+    def local(**overrides: Any) -> dg.DagsterInstance:
+        home = stack.enter_context(tempfile.TemporaryDirectory())
+        return stack.enter_context(dg.DagsterInstance.local_temp(home, overrides=overrides))
+
+    def turn(
+        instance: dg.DagsterInstance,
+        asset: dg.AssetsDefinition,
+        made: Callable[..., Cost] = backfill,
+    ) -> Turn:
+        job = job_of(asset)
+
+        def seconds(names: Sequence[str]) -> float:
+            cost = made(instance, names, job)
+            return cost.own + cost.children
+
+        return seconds
+
+    one_file = stack.enter_context(tempfile.TemporaryDirectory())
+    consolidated = {
+        "module": "dagster._core.storage.event_log",
+        "class": "ConsolidatedSqliteEventLogStorage",
+        "config": {"base_dir": one_file},
+    }
+    found = {
+        HERE: turn(local(), nothing),
+        FLOOR: turn(local(), bare),
+        "SQLite, events in one file": turn(local(event_log_storage=consolidated), nothing),
+        "memory": turn(stack.enter_context(dg.DagsterInstance.ephemeral()), nothing),
+        TOGETHER: turn(local(), together, range_run),
+    }
+    if postgres:
+        url = postgres
+        shared = turn(local(storage={"postgres": {"postgres_url": url}}), nothing)
+
+        def with_server(names: Sequence[str]) -> float:
+            before = server_seconds(url)
+            return shared(names) + server_seconds(url) - before
+
+        found["PostgreSQL"] = with_server
+    return found
+
+
+def backfills(authors: int, others: int, postgres: str | None) -> dict[str, dict[str, float]]:
+    """Figures of each system."""
+    with ExitStack() as stack:
+        by_name = systems(stack, postgres)
+        many = {
+            name: (authors if name in (HERE, TOGETHER) else others) // TURNS for name in by_name
+        }
+        spent: dict[str, list[float]] = {name: [] for name in by_name}
+        for number in range(TURNS):
+            for name, seconds in by_name.items():
+                progress(f"turn {number + 1} of {TURNS}, {many[name]} authors: {name} ...")
+                names = [f"author-{number}-{each:04}" for each in range(many[name])]
+                spent[name].append(seconds(names))
     return {
-        "wall seconds": cost.wall,
-        "CPU seconds": spent,
-        "CPU milliseconds per author": 1000 * spent / authors,
+        name: {
+            "authors": many[name] * TURNS,
+            "CPU seconds": sum(seconds),
+            "CPU milliseconds per author": 1000 * median(seconds) / many[name],
+        }
+        for name, seconds in spent.items()
     }
 
 
@@ -94,35 +199,22 @@ def chain(home: Path, twins: int) -> dict[str, float]:
 def main() -> None:
     """Run the measures and print the object."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else "")
-    parser.add_argument(
-        "--authors", type=int, default=1000, help="with one asset that does nothing"
-    )
+    parser.add_argument("--authors", type=int, default=1000, help="with the storage as it is here")
+    parser.add_argument("--others", type=int, default=1000, help="by each other system")
     parser.add_argument("--twins", type=int, default=2, help="with the whole chain; 0 for none")
+    parser.add_argument("--postgres", help="URL of an empty database on this machine")
     options = parser.parse_args()
     results: dict[str, Any] = {}
-    name = f"{options.authors} authors, an asset that does nothing"
-    with tempfile.TemporaryDirectory() as home, dg.DagsterInstance.local_temp(home) as instance:
-        on_disk = figures(backfill(instance, options.authors), options.authors)
-    with dg.DagsterInstance.ephemeral() as instance:
-        in_memory = figures(backfill(instance, options.authors), options.authors)
-    results[name] = on_disk
-    results[f"{name}, storage in memory"] = in_memory
+    if options.authors:
+        results |= backfills(options.authors, options.others, options.postgres)
+    goals = {
+        f"CPU milliseconds per author, {name}": goal(40.0, found["CPU milliseconds per author"])
+        for name, found in results.items()
+    }
     if options.twins:
         with tempfile.TemporaryDirectory() as home:
             results["whole chain, model of two layers"] = chain(Path(home), options.twins)
-    emit(
-        "scale",
-        "generated essays",
-        results,
-        {
-            "CPU milliseconds per author, storage on disk": goal(
-                40.0, on_disk["CPU milliseconds per author"]
-            ),
-            "CPU milliseconds per author, storage in memory": goal(
-                40.0, in_memory["CPU milliseconds per author"]
-            ),
-        },
-    )
+    emit("scale", "generated essays", results, goals)
 
 
 if __name__ == "__main__":

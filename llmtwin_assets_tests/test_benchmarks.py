@@ -7,11 +7,10 @@ import dagster as dg
 import polars as pl
 import pytest
 
-from benchmarks import choices, datasets
+from benchmarks import choices, datasets, scale
 from benchmarks.orchestration import REPEATS, one_more
 from benchmarks.output import emit, goal
 from benchmarks.retrieval import coverage, ndcg, ratio, reference_chunks
-from benchmarks.scale import backfill
 from benchmarks.twin import over_seeds
 from benchmarks.vectors import measure
 from llmtwin_assets.records import Document
@@ -39,12 +38,17 @@ def test_one_more_document_is_measured_beside_its_floor(tmp_path: Path) -> None:
     assert len(held) == 40 + REPEATS
 
 
-def test_a_backfill_is_one_run_per_author() -> None:
+def test_a_backfill_is_one_run_per_author_or_one_for_all() -> None:
+    names = [f"author-{n}" for n in range(3)]
     with dg.DagsterInstance.ephemeral() as instance:
-        cost = backfill(instance, 3)
+        cost = scale.backfill(instance, names, scale.job_of(scale.nothing))
         runs = instance.get_runs()
-    assert {run.tags["dagster/partition"] for run in runs} == {f"author-{n}" for n in range(3)}
+        scale.range_run(instance, names, scale.job_of(scale.together))
+        made = instance.get_materialized_partitions(scale.together.key)
+        assert len(instance.get_runs()) == 4
+    assert {run.tags["dagster/partition"] for run in runs} == set(names)
     assert {run.status for run in runs} == {dg.DagsterRunStatus.SUCCESS}
+    assert made == set(names)
     assert cost.own > 0
 
 
