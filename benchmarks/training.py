@@ -1,6 +1,7 @@
 """Our supervised fine-tuning beside trl's, and what resuming and Dagster Pipes add to it.
 
     python -m benchmarks.training [--data SAMPLES.parquet] [--tokens 8000] [--recipe quick]
+    python -m benchmarks.training --overheads
 
 ``--data`` is the file of an ``instruct_dataset`` (default: James Madison's, of the twin that
 ``make twin`` made); the base model is the deployment's. Every system starts from it, learns the
@@ -12,14 +13,17 @@ same rows once, as many as ``--tokens`` hold, at the same learning rate, in a pr
 - trl as it comes: nothing set but what a CPU needs, so fp32, batches of 8 and checkpointing.
 
 Useful tokens are those of the rows, without padding; CPU-seconds are those of the training loop.
-What packing's arithmetic allows over trl is its padded tokens over its useful ones. Then a training
-that is killed after its first checkpoint and started again is compared with one that is not, and a
-script under Dagster Pipes with the same script by hand.
+What packing's arithmetic allows over trl is its padded tokens over its useful ones.
+
+Then a training that is killed halfway and started again is compared with one that is not, and the
+training script under Dagster Pipes with the same script by hand: CPU-seconds of whole processes.
+``--overheads`` measures these two alone, on a random model of two layers and generated text.
 """
 
 import argparse
 import json
 import os
+import random
 import shutil
 import signal
 import subprocess
@@ -35,6 +39,7 @@ from typing import Any
 import dagster as dg
 
 from benchmarks.output import emit, goal, progress
+from llmtwin_assets import records
 from llmtwin_assets.settings import Settings, from_environment
 from llmtwin_assets.training import (
     backend,
@@ -47,13 +52,18 @@ from llmtwin_assets.training import (
     sft,
 )
 from llmtwin_assets.training.recipes import Recipe
+from llmtwin_assets_tests import tiny_model
+from llmtwin_assets_tests.writing import paragraph
 from resources import base_model
 from resources.artifacts import open_artifacts
-from resources.compute import SubprocessCompute
+from resources.compute import QUIET, SubprocessCompute
 
 AUTHOR, NAME = "james-madison", "James Madison"
+ROWS, TOKENS, PASSES = 400, 200_000, 4  # of the overheads on the model of two layers
 HELD_OUT = 3_000  # tokens of answers
-REPEATS = 5  # of the Pipes measure
+REPEATS = 3  # of a script that has nothing to do
+RESUMED = 0.1  # of a training's CPU-seconds, beside one more start, that a kill may cost
+PIPES = 0.05  # of a training's CPU-seconds that Pipes may cost
 SHARE = 0.95  # of the gain that packing's arithmetic allows
 LOSS = 0.01  # by how much of it the held-out loss may differ
 
@@ -64,9 +74,14 @@ def main() -> None:
     options.add_argument("--data", type=Path)
     options.add_argument("--tokens", type=int, default=8_000)
     options.add_argument("--recipe", default="quick")
+    options.add_argument("--overheads", action="store_true")
     options.add_argument("--system", choices=sorted(SYSTEMS), help=argparse.SUPPRESS)
     options.add_argument("--output", type=Path, help=argparse.SUPPRESS)
     given = options.parse_args()
+    if given.overheads:
+        with tempfile.TemporaryDirectory() as folder:
+            small(Path(folder))
+        return
     settings = from_environment()
     data = given.data or _own_data(settings)
     base = base_model.resolve(settings.base_model, settings.models)
@@ -80,9 +95,9 @@ def main() -> None:
         for name in SYSTEMS:
             results[name] = _in_a_process(name, given, data, Path(folder))
             progress(json.dumps(results[name]))
-        results["resume"] = resume(base, data, recipe, Path(folder))
-        progress(json.dumps(results["resume"]))
-        results["Pipes"] = pipes(Path(folder))
+        # Half of the tokens, as they are learned several times.
+        half = replace(recipe, sft_tokens=recipe.sft_tokens // 2)
+        results |= overheads(base, data, half, Path(folder))
     ours, peer = results["ours"], results["trl, same arithmetic"]
     allowed = peer["padded tokens"] / peer["useful tokens"]
     speed = "useful tokens per CPU-second"
@@ -100,7 +115,35 @@ def main() -> None:
         {
             "share of packing's gain": goal(SHARE, gain / allowed, at_most=False),
             "held-out loss within 1 %": goal(LOSS, abs(ours[nats] / peer[nats] - 1)),
+            **_goals(results),
         },
+    )
+
+
+def small(folder: Path) -> None:
+    """Only what resuming and Pipes add, where a model is as good as free; prints the object."""
+    base = tiny_model.build(folder / "model")
+    data = folder / "samples.parquet"
+    rows = [_sample(number) for number in range(ROWS)]
+    records.to_frame(records.InstructSample, rows).write_parquet(data)
+    recipe = replace(recipes.recipe("smoke"), sft_tokens=TOKENS, sft_passes=PASSES)
+    results = overheads(base, data, recipe, folder)
+    emit("training", f"a model of two layers, {ROWS} generated rows", results, _goals(results))
+
+
+def _sample(number: int) -> records.InstructSample:
+    text = paragraph(random.Random(number))
+    return records.InstructSample(
+        id=str(number),
+        document_id=str(number // 5),
+        split="held-out" if number % 20 == 0 else "train",
+        kind="article",
+        instruction=f"Write paragraph {number}.",
+        answer=text,
+        start=0,
+        end=len(text),
+        origin="author",
+        written_by="rules",
     )
 
 
@@ -177,60 +220,106 @@ def _trl(base: Path, data: Path, recipe: Recipe, output: Path, **how: Any) -> di
     return {"steps": trainer.state.global_step} | figures
 
 
-def resume(base: Path, data: Path, recipe: Recipe, folder: Path) -> dict[str, Any]:
-    """CPU-seconds of a training that is killed after its first checkpoint and started again, beside
-    one that is not. Half of the tokens, as it is run two times."""
+def overheads(base: Path, data: Path, recipe: Recipe, folder: Path) -> dict[str, Any]:
+    """What a kill and Dagster Pipes add to a training: the same spec, trained by hand, killed and
+    resumed, and under Pipes; and a training of one step, for what every start costs."""
     spec = {
         "base": str(base),
         "samples": str(data),
         "author_name": NAME,
-        "recipe": asdict(replace(recipe, sft_tokens=recipe.sft_tokens // 2)),
+        "recipe": asdict(recipe),
     }
     progress("a training that is not killed")
-    whole, one = _script(spec, folder / "whole", kill=False)
-    progress("a training that is killed after its first checkpoint")
-    first, _ = _script(spec, folder / "killed", kill=True)
-    second, two = _script(spec, folder / "killed", kill=False)
-    weights = [
-        (folder / name / "model" / "model.safetensors").read_bytes() for name in ("whole", "killed")
-    ]
+    whole, found = _script(spec, folder / "whole")
+    results = {"resume": resume(spec, folder, whole, found["steps"])}
+    progress(json.dumps(results["resume"]))
+    results["Pipes"] = pipes(spec, folder, whole)
+    progress(json.dumps(results["Pipes"]))
+    return results
+
+
+def resume(spec: dict[str, Any], folder: Path, whole: float, steps: int) -> dict[str, Any]:
+    """A training of so many ``steps`` that is killed at the first checkpoint of its second half and
+    started again, beside one that is not and cost ``whole`` CPU-seconds."""
+    progress("a training that is killed halfway")
+    first, _ = _script(spec, folder / "killed", kill_at=steps // 2)
+    second, two = _script(spec, folder / "killed")
+    one_step = {**spec["recipe"], "sft_tokens": 1, "sft_passes": 1}
+    start, _ = _script(spec | {"recipe": one_step}, folder / "start")
     return {
         "CPU-seconds, not killed": whole,
         "CPU-seconds, killed and resumed": first + second,
+        "CPU-seconds of a training of one step": start,
         "overhead": (first + second) / whole - 1,
+        "overhead beside one more start": (first + second - start) / whole - 1,
         "resumed at step": two["resumed_from"],
-        "of steps": one["steps"],
-        "same weights": weights[0] == weights[1],
+        "of steps": steps,
+        "steps between checkpoints": checkpoints.interval(steps),
+        "same weights": _weights(folder / "whole") == _weights(folder / "killed"),
     }
 
 
-def pipes(folder: Path) -> dict[str, float]:
-    """Seconds that a script takes by hand and under Dagster Pipes: one that has nothing to do."""
-    output = folder / "sample"
-    output.mkdir()
-    spec = {"model": "", "author_name": NAME, "prompts": [], "output": str(output)}
-    module = "llmtwin_assets.training.sample"
-    file = folder / "spec.json"
-    file.write_text(json.dumps(spec), "utf-8")
+def pipes(spec: dict[str, Any], folder: Path, whole: float) -> dict[str, Any]:
+    """CPU-seconds that Pipes adds to a script that has nothing to do, and to the training that by
+    hand cost ``whole``."""
+    idle = {"model": "", "author_name": NAME, "prompts": []}
     by_hand, under_pipes = [], []
+    for number in range(REPEATS):
+        output = folder / f"idle-{number}"
+        by_hand.append(_script(idle, output, module="sample")[0])
+        under_pipes.append(sum(_under_pipes(idle, output, "sample")))
+    added = median(under_pipes) - median(by_hand)
+    progress("a training under Pipes")
+    waiting, training = _under_pipes(spec, folder / "piped", "sft")
+    return {
+        "CPU-seconds of a script without work, by hand": median(by_hand),
+        "CPU-seconds of a script without work, under Pipes": median(under_pipes),
+        "overhead, CPU-seconds": added,
+        "CPU-seconds of the training, by hand": whole,
+        "CPU-seconds of the training, under Pipes": training,
+        "CPU-seconds of Dagster meanwhile": waiting,
+        "share of the training": (added + waiting) / whole,
+        "same weights": _weights(folder / "whole") == _weights(folder / "piped"),
+    }
+
+
+def _under_pipes(spec: dict[str, Any], output: Path, module: str) -> tuple[float, float]:
+    """CPU-seconds of this process, and of the script, while the compute resource runs it."""
+    output.mkdir(exist_ok=True)
+    spec = spec | {"output": str(output), "work": str(output.with_name(f"{output.name}-work"))}
+    cost: list[tuple[float, float]] = []
 
     @dg.asset
     def scripted(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
-        began = time.perf_counter()
-        SubprocessCompute().run(context, module, spec)
-        under_pipes.append(time.perf_counter() - began)
+        own, before = time.process_time(), _spent()
+        SubprocessCompute().run(context, f"llmtwin_assets.training.{module}", spec)
+        own = time.process_time() - own
+        cost.append((own, _spent() - before - own))
         return dg.MaterializeResult()
 
-    for _ in range(REPEATS):
-        began = time.perf_counter()
-        subprocess.run([sys.executable, "-m", module, str(file)], check=True, capture_output=True)
-        by_hand.append(time.perf_counter() - began)
-        quiet = {"loggers": {"console": {"config": {"log_level": "ERROR"}}}}
-        dg.materialize([scripted], instance=dg.DagsterInstance.ephemeral(), run_config=quiet)
+    quiet = {"loggers": {"console": {"config": {"log_level": "ERROR"}}}}
+    dg.materialize([scripted], instance=dg.DagsterInstance.ephemeral(), run_config=quiet)
+    return cost[0]
+
+
+def _spent() -> float:
+    """CPU-seconds of this process and of its children that have ended."""
+    return sum(os.times()[:4])
+
+
+def _weights(output: Path) -> bytes:
+    return (output / "model" / "model.safetensors").read_bytes()
+
+
+def _goals(results: dict[str, Any]) -> dict[str, Any]:
+    resumed, piped = results["resume"], results["Pipes"]
     return {
-        "seconds by hand": median(by_hand),
-        "seconds under Pipes": median(under_pipes),
-        "overhead, seconds": median(under_pipes) - median(by_hand),
+        "resume: CPU-seconds beside one more start": goal(
+            RESUMED, resumed["overhead beside one more start"]
+        ),
+        "resume: same weights": goal(1, int(resumed["same weights"]), at_most=False),
+        "Pipes: share of a training's CPU-seconds": goal(PIPES, piped["share of the training"]),
+        "Pipes: same weights": goal(1, int(piped["same weights"]), at_most=False),
     }
 
 
@@ -279,28 +368,33 @@ def _in_a_process(
     return figures
 
 
-def _script(spec: dict[str, Any], output: Path, kill: bool) -> tuple[float, dict[str, Any]]:
-    """CPU-seconds of the training script on ``spec``, and its result if it is let to end."""
+def _script(
+    spec: dict[str, Any], output: Path, module: str = "sft", kill_at: int = 0
+) -> tuple[float, dict[str, Any]]:
+    """CPU-seconds of a training script on ``spec`` by hand, and its result. It is killed when its
+    checkpoint of step ``kill_at`` or a later one is whole, and then has none."""
     output.mkdir(exist_ok=True)
     work = output.with_name(f"{output.name}-work")
     file = output / "spec.json"
     file.write_text(json.dumps(spec | {"output": str(output), "work": str(work)}), "utf-8")
-    command = [sys.executable, "-m", "llmtwin_assets.training.sft", str(file)]
-    before = os.times()
-    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-    while (
-        kill and process.poll() is None and not list(work.glob(f"checkpoint-*/{checkpoints.SEAL}"))
-    ):
+    command = [sys.executable, "-m", f"llmtwin_assets.training.{module}", str(file)]
+    before = _spent()
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL, env=os.environ | QUIET)
+    while kill_at and process.poll() is None and _saved(work) < kill_at:
         time.sleep(0.02)
-    if kill:
+    if kill_at:
         os.kill(process.pid, signal.SIGKILL)
     process.wait()
-    if process.returncode and not kill:
+    if process.returncode and not kill_at:
         raise SystemExit(f"{' '.join(command)} failed; run it by hand to see why")
-    after = os.times()
-    seconds = after.children_user - before.children_user
-    seconds += after.children_system - before.children_system
-    return seconds, {} if kill else json.loads((output / "result.json").read_text("utf-8"))
+    result = {} if kill_at else json.loads((output / "result.json").read_text("utf-8"))
+    return _spent() - before, result
+
+
+def _saved(work: Path) -> int:
+    """The step of the newest whole checkpoint."""
+    sealed = work.glob(f"checkpoint-*/{checkpoints.SEAL}")
+    return max((int(path.parent.name.split("-")[1]) for path in sealed), default=0)
 
 
 def _own_data(settings: Settings) -> Path:

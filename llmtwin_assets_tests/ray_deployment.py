@@ -48,7 +48,8 @@ class Deployment:
             runs = self.instance.get_runs()
             return len(runs) >= len(authors) and all(run.is_finished for run in runs)
 
-        until(ended, seconds)
+        with running_daemon(self.home, os.environ):
+            until(ended, seconds)
         return list(self.instance.get_runs())
 
 
@@ -81,7 +82,6 @@ def ray_deployment(folder: Path, base_model: Path, writers: Path) -> Iterator[De
         environment.setenv("LLMTWIN_COMPUTE_URL", f"ray://{nodes.address}?gpus=1")
         _configure(folder)
         instance = stack.enter_context(dg.DagsterInstance.from_config(str(folder)))
-        stack.enter_context(running_daemon(folder, os.environ))
         yield Deployment(folder, instance, nodes, from_environment())
 
 
