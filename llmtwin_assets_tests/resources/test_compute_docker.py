@@ -133,7 +133,7 @@ def test_cancelling_a_run_stops_its_container(
     output, pids = tmp_path / "output", tmp_path / "pids"
     code = (
         "from pathlib import Path; from llmtwin_assets_tests.resources import test_compute_docker;"
-        "from resources import compute_docker; compute_docker.PATIENCE = 2;"
+        f"from resources import compute_docker; compute_docker.PATIENCE = {2 if stubborn else 60};"
         f"test_compute_docker.run(Path({str(output)!r}), 'docker://{IMAGE}', what='stay',"
         f" pids={str(pids)!r}, stubborn={stubborn})"
     )
