@@ -205,6 +205,29 @@ def test_the_list_goes_on_beyond_a_reply_and_can_be_narrowed(desk: Desk) -> None
 
 
 @in_browser
+def test_a_reply_that_comes_late_does_not_replace_what_was_chosen_since(desk: Desk) -> None:
+    held: list[Any] = []
+
+    def hold(route: Any) -> None:
+        held.append(route)
+
+    desk.page.route("**/pairs?kind=continue", hold)
+    everything = desk.text("#pair-head")
+    with desk.page.expect_request("**/pairs?kind=continue"):
+        desk.page.select_option("#kind", "continue")
+    desk.page.select_option("#kind", "write")
+    desk.page.wait_for_function(
+        "all => document.getElementById('pair-head').textContent !== all", arg=everything
+    )
+    chosen = desk.text("#pair-head")
+    with desk.page.expect_response("**/pairs?kind=continue"):
+        held[0].continue_()
+    desk.page.evaluate("() => new Promise(requestAnimationFrame)")
+    assert desk.text("#pair-head") == chosen
+    assert "kind: write" in desk.text("#pair-facts")
+
+
+@in_browser
 def test_what_another_reviewer_decided_meanwhile_is_kept_and_told(desk: Desk) -> None:
     pair = desk.page.request.get(f"{desk.address}/v1/authors/ada/pairs?limit=1").json()["pairs"][0]
     path = f"{desk.address}/v1/authors/ada/pairs/{pair['id']}/decisions"

@@ -11,7 +11,7 @@ const AUTHOR = "llmtwin.author"; // remembered by the page to ask on too
 const FILTERS = ["status", "kind", "topic"];
 const STATUSES = ["unreviewed", "accepted", "edited", "rejected"];
 
-const now = { author: "", pairs: [], at: 0, found: 0, more: false, busy: false };
+const now = { author: "", pairs: [], at: 0, found: 0, more: false, busy: false, turn: 0 };
 
 // ---- Starting ---------------------------------------------------------------------------------
 
@@ -93,10 +93,10 @@ async function fetchPairs(after = "") {
 
 /** Show the first pair that the filters let through. */
 async function load() {
-  const author = now.author;
+  const turn = (now.turn += 1);
   try {
     const found = await fetchPairs();
-    if (author !== now.author) return; // another was chosen meanwhile
+    if (turn !== now.turn) return; // something else was chosen meanwhile
     Object.assign(now, { pairs: found.pairs, at: 0, found: found.found, more: found.more });
     byId("notice").hidden = true;
     byId("head").hidden = false;
@@ -110,7 +110,7 @@ async function load() {
       ? `${counted(found.elsewhere, "more decision")} about pairs that are not here now` : "";
     draw();
   } catch (error) {
-    notice(problemBox(error, { retry: load, otherKey: enterKey }));
+    if (turn === now.turn) notice(problemBox(error, { retry: load, otherKey: enterKey }));
   }
 }
 
@@ -131,8 +131,9 @@ function draw() {
 async function move(step) {
   if (now.busy) return;
   if (now.at + step >= now.pairs.length && now.more) {
+    const { turn } = now;
     const more = await attempt(() => fetchPairs(now.pairs.at(-1).id));
-    if (!more) return;
+    if (!more || turn !== now.turn) return;
     now.pairs.push(...more.pairs);
     now.more = more.more;
   }
