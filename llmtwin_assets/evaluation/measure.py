@@ -72,7 +72,7 @@ def main(spec: script.Spec, report: script.Report) -> dict[str, Any]:
         if system.get("probe"):
             tasks[name] = _tasks(name, spec, loaded, places, report)
         if not found:
-            report(f"{name}: loading {loaded.directory}")
+            report(f"{name}: measuring {loaded.directory}")
             found = finite(System(name, loaded, spec, contexts, report).measure(samples, asked))
             seconds[name] = round(time.process_time() - began, 1)
         measured[name] = found
