@@ -89,11 +89,11 @@ def _word_hashes(texts: Sequence[bytes]) -> "tuple[Hashes, Places]":
     eights = np.ndarray((len(points) - EIGHT + 1,), "<u8", folded, strides=(1,))
     masks = np.array([(1 << 8 * many) - 1 for many in range(EIGHT + 1)], np.uint64)
     rest = ends - starts
-    hashes = eights.take(starts) & masks.take(np.minimum(rest, EIGHT))
+    hashes = eights[starts] & masks.take(np.minimum(rest, EIGHT))
     long = np.flatnonzero(rest > EIGHT)
     for place in range(EIGHT, int(rest.max(initial=0)), EIGHT):
         long = long[rest[long] > place]
-        more = eights.take(starts[long] + place)
+        more = eights[starts[long] + place]
         more &= masks.take(np.minimum(rest[long] - place, EIGHT))
         hashes[long] = _mixed(hashes[long]) ^ more
     bounds = np.cumsum([len(text) + 1 for text in texts]) + 1

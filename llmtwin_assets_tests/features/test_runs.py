@@ -68,3 +68,9 @@ def test_texts_of_any_length_and_place_have_the_same_runs() -> None:
     for text, runs in zip(texts, runs_of(texts), strict=True):
         assert runs.tolist() == runs_of([text])[0].tolist()
         assert (np.diff(runs.astype(object)) > 0).all()
+
+
+def test_a_word_of_a_megabyte_is_read_to_its_last_letter() -> None:
+    word = "a" * 1_000_000
+    one, other, same = runs_of([word + "b", word + "c", word.upper() + "B"])
+    assert one.tolist() == same.tolist() != other.tolist()
