@@ -14,17 +14,19 @@ with Student's t interval once there are two seeds. A choice that is no better i
 ``benchmarks.twin``, whose trainings are then not done again. Finished stages are kept.
 """
 
-import argparse
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
+from benchmarks.datasets import held_out, made
 from benchmarks.output import emit, progress
-from benchmarks.twin import Bench, score
-from llmtwin_assets.datasets import duplicates, instruct, quality
+from benchmarks.twin import Bench, asking, score
+from llmtwin_assets.datasets import duplicates, instruct
+from llmtwin_assets.datasets.decontamination import contaminated
 from llmtwin_assets.evaluation.contexts import FEW_SHOT, PASSAGES, read_contexts
 from llmtwin_assets.evaluation.figures import BASE
 from llmtwin_assets.evaluation.figures import FEW_SHOT as PROMPTED
@@ -50,29 +52,17 @@ class Choice:
     preferred: bool = False  # whether what is judged is the model after DPO
 
 
-def of_kinds(count: int) -> Callable[[list[Document]], Rows]:
-    """Up to so many instructions for each passage."""
-
-    def rows(documents: list[Document]) -> Rows:
-        candidates = to_frame(InstructSample, instruct.candidates(documents, per_passage=count))
-        kept = set(quality.judged(candidates, _held_out(documents)).kept["id"])
-        every = instruct.candidates(documents, per_passage=count)
-        return [row for row in every if row.id in kept]
-
-    return rows
-
-
 def unfiltered(documents: list[Document]) -> Rows:
-    """Every candidate, good or bad, but none that holds held-out text."""
+    """Every candidate, good or bad, but none that says what a twin is measured on."""
     every = instruct.candidates(documents)
     frame = to_frame(InstructSample, every)
-    leaks = duplicates.contaminated(frame, _held_out(documents), duplicates.likeness(frame))
-    return [row for row, leak in zip(every, leaks, strict=True) if leak is None]
+    spoilt = contaminated(frame, held_out(documents), duplicates.likeness(frame))
+    return [row for row, why in zip(every, spoilt, strict=True) if why is None]
 
 
 CHOICES = {
-    "two instructions a passage": Choice(rows=of_kinds(2)),
-    "three instructions a passage": Choice(rows=of_kinds(3)),
+    "two instructions a passage": Choice(rows=partial(made, per_passage=2)),
+    "three instructions a passage": Choice(rows=partial(made, per_passage=3)),
     "without filters": Choice(rows=unfiltered),
     "learning rate 5e-5": Choice(changed={"sft_learning_rate": 5e-5}),
     "learning rate 2e-4": Choice(changed={"sft_learning_rate": 2e-4}),
@@ -88,10 +78,6 @@ CHOICES = {
         changed={"dpo_method": "full", "dpo_learning_rate": 1e-5}, preferred=True
     ),
 }
-
-
-def _held_out(documents: list[Document]) -> list[str]:
-    return [document.text for document in documents if document.split == "held-out"]
 
 
 def train(bench: Bench, plan: Recipe, name: str, choice: Choice) -> Path:
@@ -163,11 +149,7 @@ def paired(own: list[dict[str, float]], plain: list[dict[str, float]]) -> dict[s
 
 def main(argv: list[str] | None = None) -> None:
     """Run the benchmark and print its object."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--author", default="james-madison")
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--recipe", default="full")
-    parser.add_argument("--home", type=Path, default=Path(".llmtwin/benchmarks/twin"))
+    parser = asking(__doc__.split("\n")[0])
     parser.add_argument("--only", nargs="+", choices=CHOICES, default=list(CHOICES))
     options = parser.parse_args(argv)
     plan = recipe(options.recipe)

@@ -96,11 +96,15 @@ def _author_of(data: Path) -> str:
     return names.most_common(1)[0][0]
 
 
-def made(documents: Sequence[Document]) -> Rows:
+def made(documents: Sequence[Document], per_passage: int = instruct.PER_PASSAGE) -> Rows:
     """The rows that the graph would make, without a teacher."""
-    held_out = [document.text for document in documents if document.split == "held-out"]
-    candidates = to_frame(InstructSample, instruct.candidates(documents))
-    return from_frame(InstructSample, quality.judged(candidates, held_out).kept)
+    candidates = to_frame(InstructSample, instruct.candidates(documents, per_passage=per_passage))
+    return from_frame(InstructSample, quality.judged(candidates, held_out(documents)).kept)
+
+
+def held_out(documents: Sequence[Document]) -> list[str]:
+    """The texts that nothing may be trained on."""
+    return [document.text for document in documents if document.split == "held-out"]
 
 
 def worth(rows: Rows, documents: Sequence[Document]) -> dict[str, float]:

@@ -238,13 +238,19 @@ def gates(found: Figures) -> dict[str, bool]:
     return {name: verdict.passed for name, verdict in verdicts(facts).items()}
 
 
-def main(argv: list[str] | None = None) -> None:
-    """Run the benchmark and print its object."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+def asking(what: str) -> argparse.ArgumentParser:
+    """What a benchmark of trainings asks of whoever runs it."""
+    parser = argparse.ArgumentParser(description=what)
     parser.add_argument("--author", default="james-madison")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--recipe", default="full")
     parser.add_argument("--home", type=Path, default=Path(".llmtwin/benchmarks/twin"))
+    return parser
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Run the benchmark and print its object."""
+    parser = asking(__doc__.split("\n")[0])
     options = parser.parse_args(argv)
     plan = recipe(options.recipe)
     bench = Bench(options.author, options.home.resolve())

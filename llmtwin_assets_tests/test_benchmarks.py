@@ -17,6 +17,16 @@ from llmtwin_assets.records import Document
 from llmtwin_assets_tests.writing import paragraph
 
 
+def articles(texts: list[str], held_out: int) -> list[Document]:
+    return [
+        Document(
+            id=f"d{n}", kind="article", url="", title=f"Of matter {n}", published=None, text=text,
+            search=text, raw_hash="", split="held-out" if n == held_out else "train",
+        )
+        for n, text in enumerate(texts)
+    ]  # fmt: skip
+
+
 def test_a_benchmark_prints_one_object_with_five_keys(capsys: pytest.CaptureFixture[str]) -> None:
     emit("name", "data", {"ours": {"seconds": 1.0}}, {"fast": goal(2.0, 1.0)})
     printed = json.loads(capsys.readouterr().out)
@@ -114,13 +124,7 @@ def test_rows_without_filters_are_more_but_hold_nothing_held_out() -> None:
     rng = random.Random(5)
     texts = ["\n\n".join(paragraph(rng) for _ in range(4)) for _ in range(3)]
     texts.append(f"{texts[0]}\n\n{texts[2]}")  # a copy of one that is learned, and of one held out
-    documents = [
-        Document(
-            id=f"d{n}", kind="article", url="", title=f"Of matter {n}", published=None, text=text,
-            search=text, raw_hash="", split="held-out" if n == 2 else "train",
-        )
-        for n, text in enumerate(texts)
-    ]  # fmt: skip
+    documents = articles(texts, held_out=2)
     good, every = datasets.made(documents), choices.unfiltered(documents)
     assert {row.id for row in good} < {row.id for row in every}
     copied = {row.id for row in every if row.split == "train" and row.answer in texts[2]}
@@ -130,13 +134,7 @@ def test_rows_without_filters_are_more_but_hold_nothing_held_out() -> None:
 def test_a_data_set_is_counted_apart_from_the_code_that_makes_it() -> None:
     rng = random.Random(7)
     texts = ["\n\n".join(paragraph(rng) for _ in range(6)) for _ in range(6)]
-    documents = [
-        Document(
-            id=f"d{n}", kind="article", url="", title=f"Of matter {n}", published=None, text=text,
-            search=text, raw_hash="", split="held-out" if n == 5 else "train",
-        )
-        for n, text in enumerate(texts)
-    ]  # fmt: skip
+    documents = articles(texts, held_out=5)
     rows = datasets.made(documents)
     good = datasets.worth(rows, documents)
     assert (good["grounded"], good["train rows that leak"], good["duplicate answers"]) == (1, 0, 0)
