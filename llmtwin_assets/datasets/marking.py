@@ -81,13 +81,11 @@ class Marked:
 
     def figures(self) -> dict[str, float]:
         """What a person reads of it."""
-        tokens = self.cost.tokens_in + self.cost.tokens_out
         found: dict[str, float] = {"marked": len(self.marks)}
         if self.marks:
             found["mean mark"] = round(fmean(self.marks.values()), 2)
         found |= {f"not marked: {kind}": count for kind, count in sorted(self.failures.items())}
-        found |= {"marks: calls so far": self.cost.calls, "marks: tokens so far": tokens}
-        return found | ({} if self.cost.money is None else {"marks: cost so far": self.cost.money})
+        return found | self.cost.figures("marks")
 
 
 Say = Callable[[str], None]

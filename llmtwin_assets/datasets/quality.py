@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from llmtwin_assets.datasets import decontamination, duplicates, rules, semantic_duplicates
-from llmtwin_assets.datasets.decontamination import Embed
 from llmtwin_assets.settings import DUPLICATES, HELD_OUT
+from resources.embedder import Embed
 
 if TYPE_CHECKING:
     import polars as pl

@@ -9,11 +9,12 @@ writers no two have .9, the five pairs above .85 go on from one another, and .98
 contradictions (``benchmarks/semantic.py``). Passages are compared by words (``duplicates.py``).
 """
 
+from collections.abc import Iterator
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from llmtwin_assets.datasets.decontamination import Embed
 from llmtwin_assets.datasets.duplicates import SPAN
+from resources.embedder import Embed
 
 if TYPE_CHECKING:
     import polars as pl
@@ -32,7 +33,7 @@ def asked_again(rows: "pl.DataFrame", embed: Embed) -> "list[tuple[str, str] | N
     groups = [places for places in passages.values() if len(places) > 1]
     found: list[tuple[str, str] | None] = [None] * rows.height
     asked = [rows["instruction"][place] for places in groups for place in places]
-    vectors = iter(embed(asked) if asked else ())
+    vectors: Iterator[Any] = iter(embed(asked) if asked else ())
     for places in groups:
         stay: list[tuple[int, Any]] = []
         for place, vector in zip(places, islice(vectors, len(places)), strict=True):

@@ -13,13 +13,13 @@ from typing import Any
 from pydantic import BaseModel, Field, create_model, field_validator
 
 from llmtwin_assets.datasets import evolve
-from llmtwin_assets.datasets.decontamination import Embed
 from llmtwin_assets.datasets.instruct import authored
 from llmtwin_assets.datasets.passages import Span, passages, quotes
 from llmtwin_assets.features.words import length
 from llmtwin_assets.records import Document, InstructSample, content_id
 from resources.chat_model import ChatModel, Cost, Failure, Prompt, Reply
 from resources.chat_prompts import PER_TOKEN
+from resources.embedder import Embed
 from resources.errors import LlmTwinError
 
 VERSION = "teacher-1"
@@ -223,10 +223,7 @@ def _row(item: Item, reply: Reply, model: str) -> InstructSample:
 
 def figures(taught: Taught) -> dict[str, float]:
     """What a person reads of the teacher's work."""
-    tokens = taught.cost.tokens_in + taught.cost.tokens_out
-    cost = {"teacher: calls so far": taught.cost.calls, "teacher: tokens so far": tokens}
-    spent = taught.cost.money
-    return cost | ({} if spent is None else {"teacher: cost so far": round(spent, 4)})
+    return taught.cost.figures("teacher")
 
 
 def _told(cost: Cost) -> str:

@@ -13,7 +13,6 @@ from typing import Any
 
 from llmtwin_assets.evaluation.knowledge import (
     PLANTED,
-    Embed,
     enough,
     features,
     fitted,
@@ -27,6 +26,7 @@ from llmtwin_assets.evaluation.prediction_powered import (
     classical,
     prediction_powered,
 )
+from resources.embedder import Embed
 
 UNLABELLED = (
     "No answer was labelled, so no share is given; name a file in LLMTWIN_LABELS, or let readers "

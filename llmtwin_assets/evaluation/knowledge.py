@@ -8,19 +8,18 @@ reported beside every figure. Where texts come from is not known here.
 """
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from llmtwin_assets.evaluation.intervals import interval
 from llmtwin_assets.evaluation.rhythm import sentences
 from llmtwin_assets.features.words import words
+from resources.embedder import Embed
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-
-Embed = Callable[[Sequence[str]], "NDArray[np.float32]"]  # unit vectors, (texts, dimensions)
 
 Example = tuple[str, Sequence[str], int]  # a sentence, passages, 1 if they support it, else 0
 

@@ -18,8 +18,8 @@ from statistics import fmean
 from typing import Any
 
 from llmtwin_assets.evaluation.intervals import interval
-from llmtwin_assets.evaluation.knowledge import Embed
 from resources.chat_model import ChatModel, Failure, Prompt, Reply, raise_if_silent
+from resources.embedder import Embed
 from resources.errors import LlmTwinError
 
 FAITHFUL, RELEVANT = "faithfulness", "answer relevancy"
