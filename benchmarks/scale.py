@@ -1,6 +1,7 @@
 """What an author more costs: Dagster's part of a run, and the whole chain.
 
-    python -m benchmarks.scale [--authors 1000] [--others 1000] [--twins 2] [--postgres URL]
+    python -m benchmarks.scale [--authors 1000] [--others 1000] [--postgres URL] [--twins 2]
+                               [--cluster 2]
 
 - A backfill over one asset that does nothing, one run per author in this process: CPU-milliseconds
   per author, of this process, of its children and of the PostgreSQL server. Beside it Dagster's own
@@ -14,19 +15,25 @@
   and generated essays: what is left of a run when its models are as good as free. CPU-seconds of
   this process and of the training processes, and the share that is neither inside the work of an
   asset nor in a training process.
+- The same chain for ``--cluster`` authors as ``deploy/ray`` runs it, on this machine: a Ray cluster
+  of two nodes, where runs and scripts are jobs, Dagster's daemon and storage, and servers for every
+  store. CPU-seconds of all of these processes but PostgreSQL, from the backfill's start to its end.
 
 Nothing is cached between measures.
 """
 
 import argparse
 import tempfile
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack, closing
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 import dagster as dg
+import psutil
 
 from benchmarks.orchestration import Cost, CountingArtifacts, costing, run
 from benchmarks.output import emit, goal, progress
@@ -34,13 +41,16 @@ from llmtwin_assets.authors import authors_partition
 from llmtwin_assets.overview import ASSETS
 from llmtwin_assets.steps import author_asset
 from llmtwin_assets_tests import tiny_model
-from llmtwin_assets_tests.graph import World
+from llmtwin_assets_tests.graph import World, write_writers
+from llmtwin_assets_tests.ray_deployment import ray_deployment
 from llmtwin_assets_tests.writing import authors_yaml, write_essays
 from resources.artifacts import open_artifacts
 
 ESSAYS = 12  # of each author of the chain
 QUIET = {"loggers": {"console": {"config": {"log_level": "ERROR"}}}}
 TURNS = 10
+LOOK = 0.5  # seconds between two looks at the processes of a cluster
+LONGEST = 3600  # seconds that an author may take there
 HERE, FLOOR = "SQLite, a file per run (as it is here)", "the same, a bare asset (Dagster's floor)"
 TOGETHER = "one run over all authors of a turn, SQLite"
 RANGE = ("dagster/asset_partition_range_start", "dagster/asset_partition_range_end")
@@ -89,7 +99,6 @@ def range_run(instance: dg.DagsterInstance, names: Sequence[str], job: dg.JobDef
 
 def server_seconds(url: str) -> float:
     """CPU-seconds so far of the PostgreSQL server on this machine, all its processes."""
-    import psutil
     import psycopg2
 
     with closing(psycopg2.connect(url.replace("+psycopg2", ""))) as connection:
@@ -173,10 +182,7 @@ def backfills(authors: int, others: int, postgres: str | None) -> dict[str, dict
 
 def chain(home: Path, twins: int) -> dict[str, float]:
     """What the whole chain costs for so many authors, one after the other."""
-    names = [f"author-{number}" for number in range(twins)]
-    for name in names:
-        write_essays(home / name, ESSAYS)
-    authors_yaml(home / "authors.yaml", **{name: home / name for name in names})
+    names = registered(home, twins)
     world = World(home / "twin", home / "authors.yaml", tiny_model.build(home / "model"))
     artifacts = CountingArtifacts(open_artifacts(world.settings.artifacts_url).root)
     total = Cost(0.0, 0.0, 0.0)
@@ -196,12 +202,62 @@ def chain(home: Path, twins: int) -> dict[str, float]:
     }
 
 
+def registered(home: Path, twins: int) -> list[str]:
+    """Authors with essays of their own, in ``authors.yaml``."""
+    names = [f"author-{number}" for number in range(twins)]
+    for name in names:
+        write_essays(home / name, ESSAYS)
+    authors_yaml(home / "authors.yaml", **{name: home / name for name in names})
+    return names
+
+
+def on_cluster(home: Path, twins: int) -> dict[str, float]:
+    """What the whole chain costs for so many authors on a Ray cluster."""
+    names = registered(home, twins)
+    model, writers = tiny_model.build(home / "model"), write_writers(home / "writers")
+    with ray_deployment(home, model, writers) as deployment, watching() as spent:
+        progress(f"the whole chain of {twins} authors on a Ray cluster ...")
+        began, before = time.perf_counter(), sum(spent.values())
+        runs = deployment.backfill(names, seconds=LONGEST * twins)
+        wall = time.perf_counter() - began
+        time.sleep(2 * LOOK)
+        total = sum(spent.values()) - before
+    if any(not run.is_success for run in runs):
+        raise SystemExit("A run failed; llmtwin_assets_tests/test_ray_twins.py shows why")
+    return {"wall seconds per author": wall / twins, "CPU seconds per author": total / twins}
+
+
+@contextmanager
+def watching() -> Iterator[dict[tuple[int, float], float]]:
+    """CPU-seconds of this process and of every one below it, as far as they were seen: Ray does not
+    hand on what its workers have used."""
+    spent: dict[tuple[int, float], float] = {}
+    over, me = threading.Event(), psutil.Process()
+
+    def look() -> None:
+        while not over.wait(LOOK):
+            for process in [me, *me.children(recursive=True)]:
+                with suppress(psutil.NoSuchProcess):
+                    used = process.cpu_times()
+                    spent[process.pid, process.create_time()] = used.user + used.system
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    try:
+        time.sleep(2 * LOOK)
+        yield spent
+    finally:
+        over.set()
+        thread.join()
+
+
 def main() -> None:
     """Run the measures and print the object."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else "")
     parser.add_argument("--authors", type=int, default=1000, help="with the storage as it is here")
     parser.add_argument("--others", type=int, default=1000, help="by each other system")
     parser.add_argument("--twins", type=int, default=2, help="with the whole chain; 0 for none")
+    parser.add_argument("--cluster", type=int, default=2, help="… on a Ray cluster; 0 for none")
     parser.add_argument("--postgres", help="URL of an empty database on this machine")
     options = parser.parse_args()
     results: dict[str, Any] = {}
@@ -214,6 +270,9 @@ def main() -> None:
     if options.twins:
         with tempfile.TemporaryDirectory() as home:
             results["whole chain, model of two layers"] = chain(Path(home), options.twins)
+    if options.cluster:
+        with tempfile.TemporaryDirectory() as home:
+            results["whole chain, on a Ray cluster"] = on_cluster(Path(home), options.cluster)
     emit("scale", "generated essays", results, goals)
 
 

@@ -1,5 +1,7 @@
 import json
 import random
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -60,6 +62,15 @@ def test_a_backfill_is_one_run_per_author_or_one_for_all() -> None:
     assert {run.status for run in runs} == {dg.DagsterRunStatus.SUCCESS}
     assert made == set(names)
     assert cost.own > 0
+
+
+def test_what_a_process_used_is_counted_though_it_has_ended_and_its_parent_too() -> None:
+    busy = "import time\nwhile time.process_time() < 1.5: continue"
+    parent = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {busy!r}])"
+    with scale.watching() as spent:
+        before = set(spent)
+        subprocess.run([sys.executable, "-c", parent], check=True)
+        assert sum(used for process, used in spent.items() if process not in before) > 0.5
 
 
 def test_coverage_counts_answering_characters_within_the_budget() -> None:
