@@ -50,9 +50,9 @@ from llmtwin_assets.corpus.ingest import Ingested, ingest
 from llmtwin_assets.corpus.page_dump import page_text
 from llmtwin_assets.corpus.reading import Context, Listing
 from resources.addresses import Guard, allowed_host
-from resources.documents import SqliteDocuments
 from resources.hosts import Hosts
 from resources.polite import Manners, Polite
+from resources.sqlite_documents import SqliteDocuments
 from resources.web import Web
 
 SYLLABLES = "ba do ke li mu na po ri sa tu ve wi zo la me ni ro si ta vu".split()

@@ -24,7 +24,7 @@ from llmtwin_assets.corpus.reading import Context
 from llmtwin_assets.settings import PROJECT
 from llmtwin_assets_tests.writing import authors_yaml, write_essays
 from resources.artifacts import ArtifactStore
-from resources.documents import SqliteDocuments
+from resources.sqlite_documents import SqliteDocuments
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ from llmtwin_assets.corpus.overview import overview
 from llmtwin_assets.corpus.reading import Context, Listing, SourceMissingError, find_date
 from llmtwin_assets_tests.corpus.exports import medium, zipped
 from llmtwin_assets_tests.writing import essay
-from resources.documents import SqliteDocuments
+from resources.sqlite_documents import SqliteDocuments
 
 
 def author(*folders: Path, **options) -> Author:
@@ -286,7 +286,7 @@ def test_an_ingestion_killed_anywhere_ends_like_one_that_was_not(
         from llmtwin_assets.corpus.ingest import ingest
         from llmtwin_assets.corpus.reading import Context
         from llmtwin_assets_tests.corpus.test_ingest import author
-        from resources.documents import SqliteDocuments
+        from resources.sqlite_documents import SqliteDocuments
         import sys
         ada = author(Path({str(tmp_path / "one")!r}), Path({str(tmp_path / "two")!r}))
         print("reading", flush=True)

@@ -19,7 +19,7 @@ from llmtwin_assets_tests.corpus.exports import (
     zipped,
 )
 from llmtwin_assets_tests.writing import paragraph
-from resources.documents import SqliteDocuments
+from resources.sqlite_documents import SqliteDocuments
 
 
 def words(seed: int, paragraphs: int = 8) -> str:

@@ -13,9 +13,9 @@ from llmtwin_assets.corpus.reading import Context
 from llmtwin_assets_tests.corpus.exports import medium_story, unpacked, zipped
 from llmtwin_assets_tests.website import Page, Website, guard
 from llmtwin_assets_tests.writing import paragraph
-from resources.documents import SqliteDocuments
 from resources.hosts import Hosts
 from resources.polite import Manners, Polite
+from resources.sqlite_documents import SqliteDocuments
 from resources.web import Web
 
 

@@ -6,7 +6,7 @@ from llmtwin_assets.corpus.ingest import KINDS, Ingested, ingest
 from llmtwin_assets.corpus.reading import Context
 from llmtwin_assets.corpus.warehouse_export import export_warehouse
 from llmtwin_assets_tests.corpus.exports import linkedin, medium, substack, zipped
-from resources.documents import SqliteDocuments
+from resources.sqlite_documents import SqliteDocuments
 
 
 def filled(store: SqliteDocuments, *sources, author_id: str = "ada") -> list[Ingested]:

@@ -19,12 +19,12 @@ from resources.documents import (
     DocumentStore,
     OtherAuthorsDocumentError,
     Place,
-    SqliteDocuments,
     StoreUnavailableError,
     UpsertCounts,
     open_documents,
 )
 from resources.errors import UnknownSchemeError
+from resources.sqlite_documents import SqliteDocuments
 
 BACKENDS = ("sqlite", *SERVERS)
 # The servers take their time over many small writes.

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from resources.documents import Place, SqliteDocuments, StoreUnavailableError
+from resources.documents import Place, StoreUnavailableError
 from resources.errors import UnknownSchemeError
 from resources.interactions import (
     BadRatingError,
@@ -22,6 +22,7 @@ from resources.interactions import (
     UnknownTraceError,
     open_interactions,
 )
+from resources.sqlite_documents import SqliteDocuments
 
 
 def trace(number: int, author: str = "ada", **fields: Any) -> dict[str, Any]:
