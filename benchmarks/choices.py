@@ -37,7 +37,7 @@ from llmtwin_assets.datasets.decontamination import contaminated
 from llmtwin_assets.evaluation.contexts import FEW_SHOT, PASSAGES, read_contexts
 from llmtwin_assets.evaluation.figures import BASE
 from llmtwin_assets.evaluation.figures import FEW_SHOT as PROMPTED
-from llmtwin_assets.evaluation.findings import foreign_texts
+from llmtwin_assets.evaluation.findings import learned_texts
 from llmtwin_assets.evaluation.intervals import student
 from llmtwin_assets.evaluation.knowledge import support
 from llmtwin_assets.evaluation.measure import ANSWERS, read_answers
@@ -162,16 +162,14 @@ def judge(bench: Bench, plan: Recipe, models: Mapping[str, Path]) -> dict[str, d
         systems[name + GROUNDED] = {"model": str(model), "context": PASSAGES}
     folder = bench.answers(plan, systems, name="choices")
     found = score(bench, plan, folder)
-    written = read_answers(folder / ANSWERS)
+    answers, written = read_answers(folder / ANSWERS), learned_texts(bench.documents)
     given = read_contexts(bench.contexts).passages
     embed = Embedder(bench.settings.embedder).embed
     judged = {}
     for name in models:
-        said = [row for row in written if row["system"] == name + GROUNDED]
+        said = [row for row in answers if row["system"] == name + GROUNDED]
         near = [[each.text for each in given[row["sample_id"]]] for row in said]
-        backed = support(
-            [row["text"] for row in said], near, foreign_texts(near, bench.documents), embed
-        )
+        backed = support([row["text"] for row in said], near, written, embed)
         judged[name] = {
             "nats": found["systems"][name]["nats"],
             **{f"gain ({m})": g["value"] for m, g in found["style"]["gains"][name].items()},

@@ -38,16 +38,16 @@ Judge = Callable[[Sequence[Case]], list[float]]  # how probably each is good, 0 
 
 def judges(
     passages: Sequence[Sequence[str]],
-    foreign: Sequence[str],
+    written: Sequence[str],
     answered: Sequence[tuple[str, str]],
     embed: Embed,
     seed: int = 0,
 ) -> dict[str, Judge]:
     """A judge for each kind of label that there are enough texts to fit one for. ``passages`` and
-    ``foreign`` are as in ``knowledge.support``; ``answered`` are questions with the author's
+    ``written`` are as in ``knowledge.support``; ``answered`` are questions with the author's
     answers."""
     found: dict[str, Judge] = {}
-    support = planted(passages, foreign, seed)
+    support = planted(passages, written, seed)
     if enough(support):
         supports = fitted(support, embed)[0]
         found[SUPPORTED] = lambda cases: [_supported(supports, case, embed) for case in cases]

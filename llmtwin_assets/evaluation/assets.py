@@ -57,7 +57,7 @@ reference_writers = dg.AssetSpec(
 
 @author_asset(
     "evaluation",
-    "report-6",
+    "report-7",
     {"pytorch", "scikitlearn"},
     deps=[
         base_model,

@@ -19,23 +19,18 @@ def knowledge_figures(
 ) -> figures.Figures:
     """How far the answers of the twin, and of the base model, are supported by the passages that
     stood before the question; nothing where that cannot be told."""
-    foreign = foreign_texts(passages, documents)
+    written = learned_texts(documents)
     found = {
-        name: support(texts, passages, foreign, embedder.embed)
+        name: support(texts, passages, written, embedder.embed)
         for name in (figures.TWIN_RAG, figures.RAG)
         if (texts := [row["text"] for row in answers if row["system"] == name])
     }
     return {"knowledge": {name: each for name, each in found.items() if each is not None}}
 
 
-def foreign_texts(passages: Sequence[Sequence[str]], documents: Sequence[Document]) -> list[str]:
-    """The author's texts that none of these passages is from."""
-    given = {text for each in passages for text in each}
-    return [
-        document.text
-        for document in documents
-        if document.split == "train" and not any(text in document.text for text in given)
-    ]
+def learned_texts(documents: Sequence[Document]) -> list[str]:
+    """The author's texts but those held out."""
+    return [document.text for document in documents if document.split == "train"]
 
 
 def labelled_figures(
@@ -50,8 +45,8 @@ def labelled_figures(
         return ares.figures([], [], {})
     passages = [case.passages for case in others if case.passages]
     answered = [(row.instruction, row.answer) for row in samples if row.split == "train"]
-    foreign = foreign_texts(passages, documents)
-    return ares.figures(said, others, ares.judges(passages, foreign, answered, embedder.embed))
+    known = ares.judges(passages, learned_texts(documents), answered, embedder.embed)
+    return ares.figures(said, others, known)
 
 
 def ragas_rows(

@@ -3,8 +3,8 @@
 A small classifier looks at two things: how near in meaning the sentence is to the nearest sentence
 of the passages, and how many of its words of topic stand in them. It is fitted on planted examples,
 where the truth is known: sentences of the passages with some words taken out are supported,
-sentences of other documents by the same author are not. How well it tells unseen ones apart is
-reported beside every figure. Where texts come from is not known here.
+sentences of the author's documents that none of the passages is from are not. How well it tells
+unseen ones apart is reported beside every figure. Where texts come from is not known here.
 """
 
 import random
@@ -34,18 +34,18 @@ LEAST_SOUND = 0.75  # area under the ROC curve on planted examples it was not fi
 def support(
     answers: Sequence[str],
     passages: Sequence[Sequence[str]],
-    foreign: Sequence[str],
+    written: Sequence[str],
     embed: Embed,
     seed: int = 0,
 ) -> dict[str, Any] | None:
     """Share of the sentences of ``answers`` that their passages support, with a 90 % interval over
     answers, and ``separates``, how well planted sentences were told apart.
 
-    ``foreign`` are texts by the same author that are none of the passages. None where there is not
+    ``written`` are documents by the same author; passages may be from them. None where there is not
     enough to fit or to measure.
     """
     rows = [(a, p) for a, p in zip(answers, passages, strict=True) if p and sentences_of([a])]
-    examples = planted([p for _, p in rows], foreign, seed)
+    examples = planted([p for _, p in rows], written, seed)
     if len(rows) < 2 or not enough(examples):
         return None
     model, separates = fitted(examples, embed)
@@ -73,13 +73,19 @@ def sentences_of(texts: Sequence[str]) -> list[str]:
     return [sentence for sentence in found if len(sentence.split()) >= LEAST_WORDS]
 
 
-def planted(passages: Sequence[Sequence[str]], foreign: Sequence[str], seed: int) -> list[Example]:
-    """Sentences of the passages, with words taken out, and of foreign texts, in turn."""
+def planted(passages: Sequence[Sequence[str]], written: Sequence[str], seed: int) -> list[Example]:
+    """Sentences of the passages, with words taken out, and sentences that the author wrote where
+    none of the passages beside them is from, in turn."""
     draw = random.Random(seed)
     own = [(_shortened(s, draw), near) for near in passages for s in sentences_of(near)]
-    others = sentences_of(foreign)
-    count = min(len(own), len(others), PLANTED)
-    strange = [(s, draw.choice(passages)) for s in draw.sample(others, count)]
+    elsewhere = [
+        (sentence, apart)
+        for text in written
+        if (apart := [near for near in passages if not any(each in text for each in near)])
+        for sentence in sentences_of([text])
+    ]
+    count = min(len(own), len(elsewhere), PLANTED)
+    strange = [(s, draw.choice(apart)) for s, apart in draw.sample(elsewhere, count)]
     return [
         (sentence, near, label)
         for pair in zip(draw.sample(own, count), strange, strict=True)

@@ -63,3 +63,28 @@ def test_where_there_is_nothing_to_measure_nothing_is_said(
         is None
     )
     assert knowledge.support([p[0] for p in passages], passages, [], embed) is None
+
+
+def test_an_author_whose_every_document_was_asked_about_can_be_measured(
+    passages: list[list[str]], foreign: list[str]
+) -> None:
+    # Two documents, and passages from both: each is foreign to the other's questions.
+    written = [" ".join(text for near in passages for text in near), "\n\n".join(foreign)]
+    both = [*passages, *([text] for text in foreign)]
+    faithful = knowledge.support([near[0] for near in both], both, written, embed)
+    swapped = [near[0] for near in reversed(both)]
+    invented = knowledge.support(swapped, both, written, embed)
+    assert faithful is not None
+    assert invented is not None
+    assert faithful["sound"]
+    assert faithful["supported"]["value"] > 0.9
+    assert invented["supported"]["value"] < 0.2
+
+
+def test_what_is_planted_as_unsupported_is_from_none_of_its_passages(
+    passages: list[list[str]], foreign: list[str]
+) -> None:
+    written = [*(near[0] for near in passages), *foreign]
+    for sentence, near, label in knowledge.planted(passages, written, seed=1):
+        if not label:
+            assert not any(sentence in text for text in near)
