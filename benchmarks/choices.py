@@ -7,8 +7,9 @@ Every choice changes one thing of the recipe, at the same budget of tokens and f
 and its twin answers the same held-out prompts as the unchanged one's: by itself, and with retrieved
 passages before the question. Printed for each: nats per token of the author's unseen text, style
 gains (0 is the base model, 1 the author's own unseen text), copies, and the share of sentences that
-the passages support; beside each figure its difference to the unchanged recipe, paired by seed,
-with Student's t interval once there are two seeds. A choice that is no better is not worth having.
+the passages support; beside each figure its difference to the unchanged recipe (after SFT, or after
+DPO for choices of DPO), paired by seed, with Student's t interval once there are two seeds. A
+choice that is no better is not worth having.
 
 Few rows of a clean archive are dropped, so filters are also judged on one that is not: its rows
 cross-posted twice with small edits, and every fourth followed by what exports carry besides prose
@@ -45,7 +46,8 @@ from llmtwin_assets.records import Document, InstructSample, to_frame
 from llmtwin_assets.training.recipes import Recipe, recipe
 from resources.embedder import Embedder
 
-PLAIN = "as it is"
+PLAIN, PREFERRED = "as it is", "dpo"
+MESSY = "messy archive without filters"
 GROUNDED = " with passages"
 Rows = list[InstructSample]
 COPIES = 2  # of every train row in a messy archive
@@ -101,11 +103,11 @@ def edited(text: str, rng: random.Random) -> str:
     return "".join(word for word in re.split(r"(?<=\s)", text) if rng.random() > 0.05)
 
 
-def restored(bench: Bench) -> dict[str, int]:
+def restored(documents: list[Document], samples: Rows) -> dict[str, int]:
     """Rows of a messy archive, those that the filters keep, and which of them the clean one has."""
-    rows = to_frame(InstructSample, messy(bench.documents))
-    kept = quality.judged(rows, held_out(bench.documents)).kept
-    clean = {(row.instruction, row.answer) for row in bench.samples}
+    rows = to_frame(InstructSample, messy(documents))
+    kept = quality.judged(rows, held_out(documents)).kept
+    clean = {(row.instruction, row.answer) for row in samples}
     same = sum(pair in clean for pair in kept.select("instruction", "answer").iter_rows())
     return {"rows": rows.height, "kept": kept.height, "kept that the clean archive has": same}
 
@@ -114,13 +116,13 @@ CHOICES = {
     "two instructions a passage": Choice(rows=partial(made, per_passage=2)),
     "three instructions a passage": Choice(rows=partial(made, per_passage=3)),
     "without filters": Choice(rows=unfiltered),
-    "messy archive without filters": Choice(rows=messy),
+    MESSY: Choice(rows=messy),
     "learning rate 5e-5": Choice(changed={"sft_learning_rate": 5e-5}),
     "learning rate 2e-4": Choice(changed={"sft_learning_rate": 2e-4}),
     "batch of 2": Choice(changed={"sft_batch_size": 2}),
     "batch of 8": Choice(changed={"sft_batch_size": 8}),
     "cosine schedule": Choice(changed={"schedule": "cosine"}),
-    "dpo": Choice(preferred=True),
+    PREFERRED: Choice(preferred=True),
     "dpo, beta .05": Choice(changed={"dpo_beta": 0.05}, preferred=True),
     "dpo, beta .3": Choice(changed={"dpo_beta": 0.3}, preferred=True),
     "dpo, likelihood 1": Choice(changed={"dpo_nll_weight": 1.0}, preferred=True),
@@ -135,7 +137,7 @@ def train(bench: Bench, plan: Recipe, name: str, choice: Choice) -> Path:
     """The model that a choice makes. What the choice leaves as it was is trained once."""
     changed = replace(plan, **choice.changed)
     if choice.preferred:
-        return bench.dpo(changed, bench.sft(plan), name="" if name == "dpo" else slug(name))
+        return bench.dpo(changed, bench.sft(plan), name=slug(name) if choice.changed else "")
     if choice.rows is None:
         return bench.sft(changed, name=slug(name) if choice.changed else "")
     file = bench.home / "rows" / f"{slug(name)}.parquet"
@@ -148,6 +150,11 @@ def train(bench: Bench, plan: Recipe, name: str, choice: Choice) -> Path:
 def slug(name: str) -> str:
     """A choice's name in the name of a directory."""
     return "".join(letter if letter.isalnum() else "-" for letter in name)
+
+
+def beside(name: str) -> str:
+    """What a choice is compared with: the unchanged recipe after SFT, or after DPO too."""
+    return PREFERRED if CHOICES[name].preferred and name != PREFERRED else PLAIN
 
 
 def judge(bench: Bench, plan: Recipe, models: Mapping[str, Path]) -> dict[str, dict[str, float]]:
@@ -180,8 +187,8 @@ def judge(bench: Bench, plan: Recipe, models: Mapping[str, Path]) -> dict[str, d
 
 
 def paired(own: list[dict[str, float]], plain: list[dict[str, float]]) -> dict[str, Any]:
-    """The mean of each figure that every seed has, and its difference to the unchanged recipe's
-    with an interval."""
+    """The mean of each figure that every seed has, and its difference to that of the ``plain``
+    recipe with an interval."""
     result: dict[str, Any] = {}
     for figure in [name for name in own[0] if all(name in each for each in (*own, *plain))]:
         apart = [a[figure] - b[figure] for a, b in zip(own, plain, strict=True)]
@@ -203,18 +210,21 @@ def main(argv: list[str] | None = None) -> None:
     options = parser.parse_args(argv)
     plan = recipe(options.recipe)
     bench = Bench(options.author, options.home.resolve())
-    chosen = {PLAIN: Choice(), **{name: CHOICES[name] for name in options.only}}
+    against = {name: beside(name) for name in options.only}
+    wanted = dict.fromkeys([PLAIN, *against.values(), *options.only])
+    chosen = {name: CHOICES.get(name, Choice()) for name in wanted}
     seeds = []
     for seed in range(plan.seed, plan.seed + options.seeds):
         seeded = replace(plan, seed=seed)
         models = {name: train(bench, seeded, name, each) for name, each in chosen.items()}
         seeds.append(judge(bench, seeded, models))
         progress(json.dumps(seeds[-1]))
-    plain = [each[PLAIN] for each in seeds]
     results: dict[str, Any] = {
-        name: paired([each[name] for each in seeds], plain) for name in chosen
+        name: paired([each[name] for each in seeds], [each[other] for each in seeds])
+        for name, other in {PLAIN: PLAIN, **against}.items()
     }
-    results["messy archive with filters"] = restored(bench)
+    if MESSY in options.only:
+        results["messy archive with filters"] = restored(bench.documents, bench.samples)
     emit("choices", f"{options.author}, recipe {plan.name}, {options.seeds} seeds", results, {})
 
 

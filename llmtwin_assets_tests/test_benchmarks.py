@@ -142,6 +142,20 @@ def test_rows_without_filters_are_more_but_hold_nothing_held_out() -> None:
     assert not copied
 
 
+def test_filters_win_every_row_of_a_clean_archive_back_from_a_messy_one() -> None:
+    rng = random.Random(9)
+    documents = articles(["\n\n".join(paragraph(rng) for _ in range(6)) for _ in range(6)], 5)
+    found = choices.restored(documents, datasets.made(documents))
+    assert found["rows"] > 2 * found["kept"]
+    assert found["kept that the clean archive has"] == found["kept"]
+    assert found["kept"] == len(datasets.made(documents))
+
+
+def test_a_choice_of_dpo_is_compared_with_dpo() -> None:
+    assert choices.beside("dpo, beta .05") == "dpo"
+    assert choices.beside("dpo") == choices.beside("batch of 2") == choices.PLAIN
+
+
 def test_a_data_set_is_counted_apart_from_the_code_that_makes_it() -> None:
     rng = random.Random(7)
     texts = ["\n\n".join(paragraph(rng) for _ in range(6)) for _ in range(6)]
