@@ -124,7 +124,7 @@ CHOICES = {
     "cosine schedule": Choice(changed={"schedule": "cosine"}),
     PREFERRED: Choice(preferred=True),
     "dpo, beta .05": Choice(changed={"dpo_beta": 0.05}, preferred=True),
-    "dpo, beta .3": Choice(changed={"dpo_beta": 0.3}, preferred=True),
+    "dpo, beta .1": Choice(changed={"dpo_beta": 0.1}, preferred=True),
     "dpo, likelihood 1": Choice(changed={"dpo_nll_weight": 1.0}, preferred=True),
     "dpo, learning rate 2e-4": Choice(changed={"dpo_learning_rate": 2e-4}, preferred=True),
     "dpo, all weights": Choice(
