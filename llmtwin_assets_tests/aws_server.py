@@ -37,7 +37,7 @@ def aws_server() -> Iterator[str]:
             server.stop()
 
 
-def client(service: str):
+def client(service: str) -> Any:
     import boto3
 
     return boto3.session.Session().client(service)
