@@ -22,10 +22,12 @@ SHORTEST_SECRET = 8  # characters; shorter values stand in too many innocent pla
 _SECRET_NAME = re.compile(
     r"(KEY|TOKEN|SECRET|PASSWORD|PASSWD|PASSPHRASE|CREDENTIAL|_PASS|_PWD)S?(_|$)", re.I
 )
+# Without possessive groups, which Python 3.11 matches wrongly before 3.11.5; what follows each
+# repetition here cannot begin as it does, so a text is read once all the same.
 _PEM = re.compile(
     r"-----BEGIN [A-Z0-9 ]{1,40}-----(?:"
-    r"[^-]*+(?:-(?!----)[^-]*+)*+-----END [A-Z0-9 ]{1,40}-----"
-    r"|(?:(?:\s|\\[nr])*+[A-Za-z0-9+/=]{20,})++(?:(?:\s|\\[nr])+[A-Za-z0-9+/=]{1,80})?)"  # cut off
+    r"[^-]*(?:-(?!----)[^-]*)*-----END [A-Z0-9 ]{1,40}-----"
+    r"|(?:(?:\s|\\[nr])*[A-Za-z0-9+/=]{20,})+(?:(?:\s|\\[nr])+[A-Za-z0-9+/=]{1,80})?)"  # cut off
 )
 _USER_INFO = re.compile(r"(?<=://)(?!git@)[^\s/?#\"'<>]+@(?=[\w\[])")
 _KEYS = re.compile(

@@ -168,7 +168,7 @@ class ChatModel:
                     async with asyncio.TaskGroup() as group:  # the first to raise ends the others
                         for name, prompt in once.items():
                             group.create_task(one(name, prompt))
-                except* KeyNotAcceptedError as refused:
+                except ExceptionGroup as refused:
                     raise refused.exceptions[0] from None
         return [found[name] for name in names]
 
