@@ -22,8 +22,8 @@ SHORTEST_SECRET = 8  # characters; shorter values stand in too many innocent pla
 _SECRET_NAME = re.compile(
     r"(KEY|TOKEN|SECRET|PASSWORD|PASSWD|PASSPHRASE|CREDENTIAL|_PASS|_PWD)S?(_|$)", re.I
 )
-# Without possessive groups, which Python 3.11 matches wrongly before 3.11.5; what follows each
-# repetition here cannot begin as it does, so a text is read once all the same.
+# Without possessive groups, which Python 3.11 matches wrongly before 3.11.5. A text is read once
+# all the same: what has to follow a repetition cannot begin as the repetition does.
 _PEM = re.compile(
     r"-----BEGIN [A-Z0-9 ]{1,40}-----(?:"
     r"[^-]*(?:-(?!----)[^-]*)*-----END [A-Z0-9 ]{1,40}-----"

@@ -168,8 +168,9 @@ class ChatModel:
                     async with asyncio.TaskGroup() as group:  # the first to raise ends the others
                         for name, prompt in once.items():
                             group.create_task(one(name, prompt))
-                except ExceptionGroup as refused:
-                    raise refused.exceptions[0] from None
+                except ExceptionGroup as ended:
+                    refused = ended.subgroup(KeyNotAcceptedError)
+                    raise (refused.exceptions[0] if refused else ended) from None
         return [found[name] for name in names]
 
     def _kept(self) -> KeptReplies:

@@ -70,8 +70,8 @@ class Recipe:
 # For SmolLM2-135M on 2 cores, where full fine-tuning with fp32 weights reaches a lower held-out
 # loss than LoRA does in the same time. DPO (Rafailov et al. 2023, arXiv 2305.18290) with the added
 # likelihood term of Pang et al. 2024 (arXiv 2404.19733), at a smaller weight; beta as measured by
-# ``benchmarks.choices``: at 0.3 the twin sounds as much like its author as at 0.1, is less of a
-# caricature and keeps two thirds of the likelihood that 0.1 loses.
+# ``benchmarks.choices`` with ``full``: at 0.3 the twin sounds as much like its author as at 0.1, is
+# less of a caricature and keeps two thirds of the likelihood that 0.1 loses.
 #
 # Held-out nats per token (6,000 tokens of answers) after the same 30,000 tokens of James Madison:
 #
